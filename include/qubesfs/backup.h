@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Backups: plans with their options, what is in one, and the stream that a read of `backup` gives.
+ * Any function here may read the disk, so all but the ones marked "quick" belong on worker threads.
+ */
+#ifndef QUBESFS_BACKUP_H
+#define QUBESFS_BACKUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "qubesfs/error.h"
+
+struct host;
+struct backup_service;
+struct backup_plan;
+struct backup_stream;
+
+/** Told from any thread of this room, with no lock held: the content of one of the plan's files is
+ * now another (to be told by inotify). */
+struct backup_listener {
+    void *cookie;
+    void (*file_changed)(void *cookie, struct backup_plan *plan, const char *file_name);
+};
+
+/** `root` goes before every path of the host; `catalogue_path` is the catalogue's file. */
+int backup_service_new(struct host *host, const char *root, const char *catalogue_path,
+                       const struct backup_listener *listener, struct backup_service **ret_service);
+/** Ends running streams loudly, wipes secrets, frees everything.  Fine with NULL. */
+void backup_service_free(struct backup_service *service);
+
+/** Quick.  The plan of that name, or NULL; lives as long as the service. */
+struct backup_plan *backup_plan_find(struct backup_service *service, const char *name);
+
+/** Quick.  VM names, one a line: `include` and `exclude`. */
+enum backup_list { BACKUP_INCLUDE, BACKUP_EXCLUDE };
+/** Sets the whole list from text; unknown VMs are allowed (they may come later), malformed names
+ * are -EINVAL and change nothing. */
+int backup_list_set(struct backup_plan *plan, enum backup_list list, const char *untrusted_text,
+                    size_t length, struct error *ret_error);
+/** The list, one a line; to be freed. */
+int backup_list_get(struct backup_plan *plan, enum backup_list list, char **ret_text);
+/** When it last changed. */
+struct timespec backup_list_time(struct backup_plan *plan, enum backup_list list);
+
+/** Quick.  Takes the passphrase: one final newline is taken off; the empty line wipes it; anything but
+ * 1 to 1024 bytes of printable UTF-8 without control characters is -EINVAL and changes nothing.
+ * The caller wipes its own copy. */
+int backup_passphrase_set(struct backup_plan *plan, const char *untrusted_secret, size_t length,
+                          struct error *ret_error);
+
+/** Quick.  The lines of the plan's `error` file (to be freed), and when they last changed. */
+int backup_error_get(struct backup_plan *plan, char **ret_text);
+struct timespec backup_error_time(struct backup_plan *plan);
+/** Quick.  Notes that `command` (a word: "backup", "passphrase", "include", ...) failed so, or succeeded
+ * (`error` NULL), which takes its line away.  Tells listener, log and the host's events. */
+void backup_report(struct backup_plan *plan, const char *command, const struct error *error);
+
+/** What a read of `backup` would hold now: `bytes<TAB>name in the archive<TAB>source` a line. */
+int backup_contents(struct backup_plan *plan, char **ret_text, struct error *ret_error);
+
+/** The size to report for `backup` in bytes: never 0, exact or an upper bound.  `vm_name` NULL: the
+ * plan's; else of that VM alone (the file vms/NAME/backup). */
+int backup_size(struct backup_plan *plan, const char *vm_name, uint64_t *ret_size);
+
+/** Makes a stream for one open file; does nothing yet.  `vm_name` as above. */
+int backup_stream_new(struct backup_plan *plan, const char *vm_name,
+                      struct backup_stream **ret_stream);
+
+/**
+ * Reads up to `size` bytes at `offset`; `done` is called once, from any thread, maybe before this
+ * returns, with data valid during the call and `result` the number of bytes (0 at the end) or a
+ * negative errno.  Reads that come out of order from several threads are put in order.  The first
+ * read decides and may fail with -ENOKEY, -EBUSY, -ESPIPE, ...
+ */
+void backup_stream_read(struct backup_stream *stream, off_t offset, size_t size,
+                        void (*done)(void *cookie, ssize_t result, const void *data), void *cookie);
+
+/** Gives up the read that was begun with that `cookie`: its `done` is called with -EINTR unless it was
+ * answered already.  Nothing is consumed: the same offset gives the same bytes later. */
+void backup_stream_interrupt(struct backup_stream *stream, void *cookie);
+
+/** The reader has gone: ends the work at once and frees the stream (reads still under way are answered
+ * with -ECANCELED first).  Never waits for a disk. */
+void backup_stream_free(struct backup_stream *stream);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The catalogue: Qubes' qubes.xml in its R2/R3 form (<QubesVmCollection>) and its R4 form (<qubes>).
+ * Source of the format: the Qubes sources of R2 to R4.3, as docs/FORMAT.md sums them up.
+ *
+ * What is read becomes an immutable, reference-counted model; any thread may use it without a lock.
+ */
+#ifndef QUBESFS_CATALOGUE_H
+#define QUBESFS_CATALOGUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "qubesfs/error.h"
+
+enum catalogue_form { CATALOGUE_R3, CATALOGUE_R4 };
+
+enum vm_class {
+    VM_CLASS_APP,
+    VM_CLASS_TEMPLATE,
+    VM_CLASS_STANDALONE,
+    VM_CLASS_NET,
+    VM_CLASS_PROXY,
+    VM_CLASS_DISP,
+    VM_CLASS_HVM,
+    VM_CLASS_TEMPLATE_HVM,
+    VM_CLASS_ADMIN,
+};
+
+/** "AppVM", "TemplateVM", ... as interface and Qubes write them. */
+const char *vm_class_name(enum vm_class vm_class);
+
+#define VM_NAME_MAX 31
+
+/** One name with its value; both NUL-terminated UTF-8, owned by the entry that they are in. */
+struct name_value {
+    const char *name;
+    const char *value;
+};
+
+/** A volume of an R4 entry's <volume-config>; absent attributes are NULL or false. */
+struct catalogue_volume {
+    const char *name; /* root, private, volatile, kernel */
+    const char *pool;
+    const char *vid;
+    const char *source;
+    uint64_t size; /* bytes; 0 when not given */
+    bool rw, save_on_stop, snap_on_start;
+};
+
+/** A pool of an R4 catalogue: driver and its own options. */
+struct catalogue_pool {
+    const char *name;
+    const char *driver;
+    const struct name_value *options;
+    size_t option_count;
+};
+
+/** One VM.  Immutable; shared between catalogues when nothing in it has changed. */
+struct catalogue_entry {
+    unsigned references; /* atomic; catalogue_entry_ref/unref */
+    int qid;
+    enum vm_class vm_class;
+    const char *name;
+    const char *uuid;          /* lower case with dashes; "" when the catalogue has none */
+    const char *dir_path;      /* as the catalogue has it (R3), without --root; NULL when absent */
+    const char *template_name; /* NULL: none */
+    const char *netvm_name;    /* the one in force, defaults resolved; NULL: none */
+    bool include_in_backups;   /* defaults applied as Qubes does */
+    bool internal, installed_by_rpm;
+    bool updateable; /* has a root volume of its own: template, standalone, HVM without template */
+
+    /* What prefs/ shows: every property or attribute that the catalogue holds, sorted by name
+     * (strcmp).  VM-valued ones under their property's name (netvm, template, dispvm_netvm, ...) with
+     * the VM's name as value, `none` for none, the name in force for a default.  Never services. */
+    const struct name_value *prefs;
+    size_t pref_count;
+
+    /* sorted by name; value "0" or "1" */
+    const struct name_value *services;
+    size_t service_count;
+
+    /* R4 only: features (services are in both), tags (value ""), volumes; sorted by name but for
+     * volumes, which keep the order of the document */
+    const struct name_value *features;
+    size_t feature_count;
+    const struct name_value *tags;
+    size_t tag_count;
+    const struct catalogue_volume *volumes;
+    size_t volume_count;
+};
+
+struct catalogue {
+    unsigned references; /* atomic; catalogue_ref/unref */
+    enum catalogue_form form;
+    struct timespec modified;               /* st_mtime of the file */
+    const struct catalogue_entry **entries; /* sorted by name (strcmp); dom0 (if stored) included */
+    size_t entry_count;
+    /* default_template, default_netvm, default_kernel, updatevm, clockvm, ... VM-valued ones as
+     * names; sorted */
+    const struct name_value *globals;
+    size_t global_count;
+    const struct catalogue_pool *pools; /* R4 */
+    size_t pool_count;
+};
+
+const struct catalogue_entry *catalogue_entry_ref(const struct catalogue_entry *entry);
+void catalogue_entry_unref(const struct catalogue_entry *entry);
+const struct catalogue *catalogue_ref(const struct catalogue *catalogue);
+void catalogue_unref(const struct catalogue *catalogue);
+
+/** The entry of that name, or NULL; owned by the catalogue. */
+const struct catalogue_entry *catalogue_find(const struct catalogue *catalogue, const char *name);
+
+/** A pref's, service's or global's value in a sorted list, or NULL. */
+const char *name_value_find(const struct name_value *list, size_t count, const char *name);
+
+/**
+ * Parses a document (untrusted until then) of `length` bytes into `ret_catalogue`, to be let go with
+ * catalogue_unref.  `previous` (may be NULL) is the catalogue before: entries that are the same in it
+ * are shared.  Unknown attributes and elements are tolerated.  `path` is for messages only.
+ * Returns 0, or -EINVAL with "PATH:LINE: reason" in `ret_error`, or -ENOMEM.
+ */
+int catalogue_parse(const char *path, const void *untrusted_document, size_t length,
+                    const struct catalogue *previous, const struct catalogue **ret_catalogue,
+                    struct error *ret_error);
+
+/**
+ * Reads the file at `path` under Qubes' shared lock (an open-file-description lock on the file
+ * itself, checked to be still the one at that path), waiting up to `seconds` for a writer.
+ * Returns as catalogue_parse, or -ENOENT, -EACCES, -ETIMEDOUT (a writer kept the lock), ...
+ */
+int catalogue_load(const char *path, unsigned seconds, const struct catalogue *previous,
+                   const struct catalogue **ret_catalogue, struct error *ret_error);
+
+/** What the watch tells, from its own thread. */
+struct catalogue_listener {
+    void *cookie;
+    /** A new state was read; the callee refs what it keeps.  Called only for a change. */
+    void (*loaded)(void *cookie, const struct catalogue *catalogue);
+    /** The file can't be used now; the last good state stays in force.  Told once per cause. */
+    void (*broken)(void *cookie, const struct error *error);
+};
+
+struct catalogue_watch;
+
+/**
+ * Starts a thread that follows the file at `path` through inotify on its directory (which may be
+ * made later, too) and by a look every 30 s.  `first` (may be NULL) is the state already known.
+ * Returns 0 or a negative errno.
+ */
+int catalogue_watch_start(const char *path, const struct catalogue *first,
+                          const struct catalogue_listener *listener,
+                          struct catalogue_watch **ret_watch);
+
+/** Has the file read again even if nothing seems to have changed, and waits (at most `seconds`)
+ * until that was done and told.  Returns 0 or -ETIMEDOUT. */
+int catalogue_watch_refresh(struct catalogue_watch *watch, unsigned seconds);
+
+/** Ends the thread; no call to the listener after it returns.  NULL is fine. */
+void catalogue_watch_stop(struct catalogue_watch *watch);
+
+/** How one VM is marked in the catalogue inside a backup (format-facts: backup_content, ...). */
+struct catalogue_mark {
+    int qid;
+    const char *backup_path; /* NULL: not in the backup */
+    uint64_t backup_size;    /* bytes on disk */
+};
+
+/**
+ * Reads the file at `path` as catalogue_load does and makes the document that goes into a backup of
+ * format 3: the R3 form with every VM's backup_content, backup_path and backup_size set from
+ * `marks` (a VM without a mark: backup_content False).  Everything else stays as it is.
+ * `ret_document` is to be freed.  Returns as catalogue_load; -EOPNOTSUPP for an R4 catalogue.
+ */
+int catalogue_export(const char *path, const struct catalogue_mark *marks, size_t mark_count,
+                     char **ret_document, size_t *ret_length, struct error *ret_error);
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The hypervisor behind libvirt: which domains there are and how they are, told by a listener; and
+ * the calls that change them, made on the caller's (worker) thread.
+ *
+ * Truth comes from queries only, made one after the other by one thread of this room: an event says
+ * no more than "look again at that domain", so that a late event can never put back an old state.
+ */
+#ifndef QUBESFS_HYPERVISOR_H
+#define QUBESFS_HYPERVISOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "qubesfs/catalogue.h"
+#include "qubesfs/error.h"
+
+enum domain_state {
+    DOMAIN_HALTED,
+    DOMAIN_TRANSIENT,
+    DOMAIN_RUNNING,
+    DOMAIN_PAUSED,
+    DOMAIN_SUSPENDED,
+    DOMAIN_HALTING,
+    DOMAIN_CRASHED,
+    DOMAIN_DYING,
+};
+
+/** How a domain was when it was last looked at.  Immutable, reference-counted. */
+struct domain {
+    unsigned references; /* atomic */
+    char uuid[37];
+    char *name;
+    int id; /* -1: does not run */
+    enum domain_state state;
+    bool persistent;
+    bool managed;  /* defined by us (marked in its <metadata>), so ours to define again */
+    char *xml;     /* the definition: live if it runs; if not, only of a domain that is not ours (what a
+                      start would start as it is), else NULL */
+    uint64_t cpu_time_ns;
+    uint64_t memory_kib, max_memory_kib;
+    unsigned vcpus;
+    int64_t start_time; /* seconds since 1970; 0: not known */
+};
+
+struct domain *domain_ref(struct domain *domain);
+void domain_unref(struct domain *domain); /* NULL is fine */
+/** True if both say the same but for cpu_time_ns. */
+bool domain_equal(const struct domain *a, const struct domain *b);
+
+/** Called from the query thread only, one call at a time; must not call back into this room. */
+struct hypervisor_listener {
+    void *cookie;
+    /** Connected, and these are all domains there are. */
+    void (*all)(void *cookie, struct domain *const *domains, size_t count);
+    /** One domain is now so; the callee refs what it keeps. */
+    void (*changed)(void *cookie, struct domain *domain);
+    /** The domain is in the hypervisor no more (undefined and not running). */
+    void (*gone)(void *cookie, const char *uuid);
+    /** The connection is lost or could not be made; told once until it is there again. */
+    void (*disconnected)(void *cookie, const struct error *error);
+};
+
+struct hypervisor;
+
+/**
+ * Starts the room's threads for the libvirt connection `uri` (or NULL: none, ever).  It connects in
+ * the background and again with back-off (0.1 s to 2 s) whenever the connection goes.  Waits up to
+ * `first_seconds` for the first answer, so that a mount shows states from its first moment.
+ * `templates` is the directory with definition templates of the user, or NULL; the built-in ones
+ * serve what is not in it.  Returns 0 (also when the hypervisor is not there yet) or -errno.
+ */
+int hypervisor_start(const char *uri, const char *templates, unsigned first_seconds,
+                     const struct hypervisor_listener *listener,
+                     struct hypervisor **ret_hypervisor, struct error *ret_error);
+
+/** Ends the threads, waiting up to `seconds`.  Returns 0, or -ETIMEDOUT when libvirt hangs: the room
+ * must then be left as it is until the process ends. */
+int hypervisor_stop(struct hypervisor *hypervisor, unsigned seconds);
+
+/** The driver's name ("test", "QEMU", "Xen"), or NULL before the first connection. */
+const char *hypervisor_driver(struct hypervisor *hypervisor);
+
+/** Asks for a new look at everything, connecting at once if there is no connection; waits until it
+ * was made and told (at most `seconds`).  Returns 0, -ETIMEDOUT, or -ENOTCONN. */
+int hypervisor_refresh(struct hypervisor *hypervisor, unsigned seconds, struct error *ret_error);
+
+/** Which domain: found by uuid (if not ""), then by name. */
+struct domain_key {
+    const char *uuid;
+    const char *name;
+};
+
+/** All that a definition is made from.  Borrowed strings; paths are the host's (with --root). */
+struct definition_volume {
+    const char *name;   /* root, private, volatile, modules */
+    const char *path;   /* image file or block device */
+    const char *target; /* bus name, e.g. vda or xvda */
+    bool block;         /* a block device, not a file */
+    bool readonly;
+    bool transient; /* writes are thrown away at shutdown */
+};
+
+struct definition {
+    const char *name;
+    const char *uuid; /* "": let the hypervisor make one */
+    const char *vm_class;
+    unsigned memory_mib, maxmem_mib, vcpus;
+    const char *kernel, *initrd, *kernelopts; /* NULL: boots by itself */
+    const char *console_log;                  /* file that the console is logged to, or NULL */
+    const struct definition_volume *volumes;
+    size_t volume_count;
+    bool debug;
+};
+
+/**
+ * Makes the libvirt XML for the connection's driver: its template (`DRIVER.xml` in lower case, from
+ * the templates directory, else built in), parsed with libxml2 and filled in by node, never by text.
+ * Makes no call to libvirt, so it may be used while rendering.  `ret_xml` is to be freed.
+ * Returns 0; -ENOTCONN while the driver is not known; -ENODEV if there is no template for it;
+ * -EINVAL with file and line for a broken template.
+ */
+int hypervisor_definition(struct hypervisor *hypervisor, const struct definition *definition,
+                          char **ret_xml, struct error *ret_error);
+
+/*
+ * The commands.  Each blocks as long as libvirt does, checks the domain's real state first, and
+ * before it returns the new state was queried and told to the listener.  Errors as in the
+ * interface's table: -EALREADY, -ENODEV, -ENOTCONN, -ETIMEDOUT, -EIO with libvirt's own words.
+ */
+
+/** Starts it.  A domain that is not in the hypervisor, or is `managed`, is defined from `xml` first; one
+ * that somebody else defined is started as it is (never overwritten).  A failed start of a domain that
+ * this call defined anew undefines it again. */
+int hypervisor_start_domain(struct hypervisor *hypervisor, const struct domain_key *key,
+                            const char *xml, struct error *ret_error);
+int hypervisor_shutdown(struct hypervisor *hypervisor, const struct domain_key *key,
+                        struct error *ret_error);
+int hypervisor_kill(struct hypervisor *hypervisor, const struct domain_key *key,
+                    struct error *ret_error);
+int hypervisor_pause(struct hypervisor *hypervisor, const struct domain_key *key,
+                     struct error *ret_error);
+int hypervisor_unpause(struct hypervisor *hypervisor, const struct domain_key *key,
+                       struct error *ret_error);
+/** Guest S3, or a pause where guest or driver can't. */
+int hypervisor_suspend(struct hypervisor *hypervisor, const struct domain_key *key,
+                       struct error *ret_error);
+/** Wakes a suspended domain, unpauses a paused one. */
+int hypervisor_resume(struct hypervisor *hypervisor, const struct domain_key *key,
+                      struct error *ret_error);
+
+#endif
