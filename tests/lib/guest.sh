@@ -9,7 +9,8 @@
 #   GUEST-DISKS: sr0 vda ...  its block devices, whenever they change
 #   GUEST-POWEROFF            somebody pressed the ACPI power button; it goes off
 #   GUEST-ACTION WHAT         it does now what its kernel command line asks for:
-#     qfs.action=poweroff|reboot|suspend|crash|none   done once (a rebooted guest does not reboot again)
+#     qfs.action=poweroff|reboot|suspend|crash|none   done once (a rebooted guest does not reboot
+#                        again; firmware makes the second boot take 8 s instead of 3)
 #     qfs.delay=SECONDS                               so long after it has booted; default 0
 #     qfs.button=ignore                               it does not react to the power button
 #
@@ -71,7 +72,7 @@ cat >root/init <<'X'
 mount -t proc p /proc; mount -t sysfs s /sys; mount -t devtmpfs d /dev
 for f in /modules/*; do insmod $f; done
 echo "GUEST-UP $(cut -d' ' -f1 /proc/uptime)"
-n=0; while [ ! -e /dev/input/event0 ] && [ $n -lt 50 ]; do n=$((n + 1)); sleep 0.1; done; ls /dev/input
+n=0; while [ ! -e /dev/input/event0 ] && [ $n -lt 50 ]; do n=$((n + 1)); sleep 0.1; done
 acpid -f -d -c /etc/acpi &
 
 # The clock outlives a reset: the year 2001 says that the action was done in an earlier life.
