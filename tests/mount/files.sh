@@ -21,7 +21,7 @@ is 440 'regular file' README version events vms/work/{state,class,xid,uuid,stats
 for file in error vms/work/error vms/dom0/error; do
     same "$file" "440 root $group" "$(stat -c '%a %U %G' "$P/$file")"
 done
-is 660 'regular file' vms/work/control vms/work/prefs/{label,netvm} vms/work/services/cups
+is 660 'regular file' vms/work/control debug
 same passphrase "200 root" "$(stat -c '%a %U' "$P/backups/default/passphrase")"
 same backup 600 "$(stat -c '%a' "$P/backups/default/backup")"
 
