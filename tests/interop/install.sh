@@ -6,6 +6,7 @@ requires make pkg-config
 root=$TEST_TMP/root
 # the build under test, not another: it is up to date already
 cd "$LIB/../.."
+unset MAKEFLAGS MAKELEVEL
 run() {
     make --no-print-directory -s -o "$BUILD/qubesfs" B="$BUILD" DESTDIR="$root" PREFIX=/usr "$1"
 }

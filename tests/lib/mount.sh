@@ -13,7 +13,7 @@
 # sets `-eu -o pipefail`, and gives
 #   LIB        this directory
 #   TEST_TMP   a directory of the test's own (from tests/run, or made and removed here)
-#   QUBESFS    the daemon, build/qubesfs unless told otherwise
+#   BUILD, QUBESFS   the build's directory and the daemon in it, build/ unless told otherwise
 #   HOST       $TEST_TMP/host: what goes to --root
 #   P          $TEST_TMP/qubes: the mount point
 #   WITHIN     seconds in which a change has to be seen
@@ -22,12 +22,13 @@
 set -eu -o pipefail
 
 LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-QUBESFS=${QUBESFS:-$LIB/../../build/qubesfs}
+BUILD=${BUILD:-$(cd "$LIB/../.." && pwd)/build}
+QUBESFS=${QUBESFS:-$BUILD/qubesfs}
 if [ -z "${TEST_TMP:-}" ]; then
     TEST_TMP=$(mktemp -d "${TMPDIR:-/tmp}/qubesfs-test.XXXXXX")
     _own_tmp=true
 fi
-export QUBESFS TEST_TMP
+export BUILD QUBESFS TEST_TMP
 HOST=$TEST_TMP/host
 P=$TEST_TMP/qubes
 CATALOGUE=$HOST/var/lib/qubes/qubes.xml

@@ -23,7 +23,7 @@ packages() {
         echo libvirt-daemon-system libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients \
             qemu-system-x86 qemu-utils kmod xen-utils-4.17 xenstore-utils
         # the manual
-        echo mandoc groff-base shellcheck
+        echo mandoc groff-base bsdextrautils
         ;;
     *)
         echo "packages.sh: no set '$1' (build, demo, test)" >&2
