@@ -66,7 +66,9 @@ struct catalogue_entry {
     const char *name;
     const char *uuid;          /* lower case with dashes; "" when the catalogue has none */
     const char *dir_path;      /* as the catalogue has it (R3), without --root; NULL when absent */
-    const char *template_name; /* NULL: none */
+    /* NULL: none.  R3 stores a qid: one that no VM has reads "qid N", which is no valid VM name, so
+     * that a start can tell.  R4 stores a name, which may be that of no VM. */
+    const char *template_name;
     const char *netvm_name;    /* the one in force, defaults resolved; NULL: none */
     bool include_in_backups;   /* defaults applied as Qubes does */
     bool internal, installed_by_rpm;
@@ -172,10 +174,21 @@ struct catalogue_mark {
 /**
  * Reads the file at `path` as catalogue_load does and makes the document that goes into a backup of
  * format 3: the R3 form with every VM's backup_content, backup_path and backup_size set from
- * `marks` (a VM without a mark: backup_content False).  Everything else stays as it is.
- * `ret_document` is to be freed.  Returns as catalogue_load; -EOPNOTSUPP for an R4 catalogue.
+ * `marks` (a VM without a mark: backup_content False).  Everything else stays as it is.  A mark of
+ * qid 0 where the catalogue stores no dom0 (before 2015) adds its element.
+ * `ret_document` is to be freed.  Returns as catalogue_load; -EOPNOTSUPP for an R4 catalogue, -ENOENT
+ * for a mark whose VM has gone.
  */
 int catalogue_export(const char *path, const struct catalogue_mark *marks, size_t mark_count,
                      char **ret_document, size_t *ret_length, struct error *ret_error);
+
+/**
+ * Writes the time of a backup (R3: attribute, R4: property backup_timestamp) of the `count` VMs with
+ * these qids into the file at `path`: under Qubes' exclusive lock, waiting up to 15 s for it, durably,
+ * everything else in the document kept.  A qid that has gone meanwhile is passed over.
+ * Returns as catalogue_load, or what the save failed with; the file is then as it was.
+ */
+int catalogue_mark_backup(const char *path, const int *qids, size_t count,
+                          int64_t seconds_since_1970, struct error *ret_error);
 
 #endif
