@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Regular files, whole or with holes, of a host that may change them meanwhile. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "qubesfs/log.h"
+#include "tar_writer.h"
+
+/* how often a small file that somebody writes to is read again for a quiet moment */
+#define LIVE_ATTEMPTS 3
+
+static bool changed(const struct stat *a, const struct stat *b)
+{
+    return a->st_size != b->st_size || a->st_mtim.tv_sec != b->st_mtim.tv_sec ||
+           a->st_mtim.tv_nsec != b->st_mtim.tv_nsec || a->st_ctim.tv_sec != b->st_ctim.tv_sec ||
+           a->st_ctim.tv_nsec != b->st_ctim.tv_nsec;
+}
+
+/* Reads until `length` bytes are there or the file ends; returns their number. */
+static ssize_t read_full(int fd, void *buffer, size_t length, uint64_t offset)
+{
+    size_t have = 0;
+
+    while (have < length) {
+        ssize_t got = pread(fd, (char *)buffer + have, length - have, (off_t)(offset + have));
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        have += (size_t)got;
+    }
+    return (ssize_t)have;
+}
+
+static int write_extent(struct tar_writer *writer, int fd, const struct storage_extent *extent,
+                        const char *path, struct error *ret_error)
+{
+    uint64_t at = extent->offset, end = extent->offset + extent->length;
+
+    while (at < end) {
+        size_t piece = end - at < TAR_BUFFER ? (size_t)(end - at) : TAR_BUFFER;
+        ssize_t got;
+        int result;
+
+        if (writer->output->cancelled(writer->output->cookie))
+            return error_set(ret_error, -ECANCELED, "the backup was given up");
+        got = read_full(fd, writer->buffer, piece, at);
+        if (got < 0)
+            return error_set(ret_error, (int)got, "can't read %s at byte %llu: %s", path,
+                             (unsigned long long)at, strerror((int)-got));
+        if ((size_t)got < piece)
+            return error_set(ret_error, -EBUSY,
+                             "%s became shorter while it was read: something else uses it; try "
+                             "again when it is left alone",
+                             path);
+        result = tar_write_bytes(writer, writer->buffer, piece);
+        if (result < 0)
+            return error_set(ret_error, result, "can't store %s: %s", path, strerror(-result));
+        at += piece;
+    }
+    return 0;
+}
+
+static int check_unchanged(int fd, const struct stat *before, bool live, const char *path,
+                           struct error *ret_error)
+{
+    struct stat after;
+
+    if (fstat(fd, &after))
+        return error_set(ret_error, -errno, "can't look at %s: %s", path, strerror(errno));
+    if (!changed(before, &after))
+        return 0;
+    if (!live)
+        return error_set(ret_error, -EBUSY,
+                         "%s was changed while it was read: something else uses it; try again when "
+                         "it is left alone",
+                         path);
+    log_info("%s was changed while it was backed up", path);
+    return 0;
+}
+
+/* A small file of a live tree: read first, so that its header tells what was there. */
+static int write_small_live(struct tar_writer *writer, struct tar_member *member, int fd,
+                            const struct stat *status, const char *path, struct error *ret_error)
+{
+    struct stat before = *status, after;
+    ssize_t got;
+    int result;
+
+    for (int attempt = 1;; attempt++) {
+        got = read_full(fd, writer->buffer, TAR_BUFFER, 0);
+        if (got < 0)
+            return error_set(ret_error, (int)got, "can't read %s: %s", path, strerror((int)-got));
+        if (fstat(fd, &after))
+            return error_set(ret_error, -errno, "can't look at %s: %s", path, strerror(errno));
+        if (!changed(&before, &after))
+            break;
+        if (attempt == LIVE_ATTEMPTS) {
+            log_info("%s was changed while it was backed up", path);
+            break;
+        }
+        before = after;
+    }
+    member->size = (uint64_t)got;
+    member->time = after.st_mtim.tv_sec;
+    result = tar_write_header(writer, member, NULL);
+    if (result == 0)
+        result = tar_write_bytes(writer, writer->buffer, (uint64_t)got);
+    if (result == 0)
+        result = tar_write_padding(writer);
+    if (result < 0)
+        return error_set(ret_error, result, "can't store %s: %s", path, strerror(-result));
+    return 0;
+}
+
+int tar_write_file(struct tar_writer *writer, struct tar_member *member, int fd,
+                   const struct stat *status, bool live, const char *path, struct error *ret_error)
+{
+    struct storage_map map CLEANUP(storage_map_free) = STORAGE_MAP_INIT;
+    bool sparse;
+    int result;
+
+    writer->disk_bytes += (uint64_t)status->st_blocks * 512;
+    member->type = TAR_FILE;
+    member->size = (uint64_t)status->st_size;
+    result = storage_map_read(fd, member->size, &map);
+    if (result < 0)
+        return error_set(ret_error, result, "can't find the data of %s: %s", path,
+                         strerror(-result));
+    sparse = storage_map_has_holes(&map);
+    if (writer->sink && live && !sparse && member->size < TAR_BUFFER)
+        return write_small_live(writer, member, fd, status, path, ret_error);
+    result = tar_write_header(writer, member, sparse ? &map : NULL);
+    if (result < 0)
+        return error_set(ret_error, result, "can't store %s: %s", path, strerror(-result));
+    if (!writer->sink) {
+        writer->written += map.data_bytes + tar_padding(map.data_bytes, TAR_BLOCK);
+        return 0;
+    }
+    posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    for (size_t i = 0; i < map.count; i++) {
+        result = write_extent(writer, fd, &map.extents[i], path, ret_error);
+        if (result < 0)
+            return result;
+    }
+    result = check_unchanged(fd, status, live, path, ret_error);
+    if (result == 0) {
+        result = tar_write_padding(writer);
+        if (result < 0)
+            error_set(ret_error, result, "can't store %s: %s", path, strerror(-result));
+    }
+    return result;
+}
