@@ -58,8 +58,10 @@ struct vm {
     char *error_lines; /* the `error` file's content; NULL: empty */
     uint64_t disk_bytes;
     struct timespec changed[VM_FIELD_COUNT];
-    struct timespec entry_changed; /* when an entry's prefs or services last changed */
-    struct timespec *pref_changed; /* in the order of entry->prefs; shared by the entry's snapshots */
+    struct timespec entry_changed; /* when the entry as a whole last changed */
+    /* when each item last changed: prefs, services, features, tags in the entry's order; NULL: all
+     * of them at entry_changed */
+    struct timespec *item_changed;
 };
 
 struct host_snapshot {

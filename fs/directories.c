@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Listings: what an open directory shows is settled by its opendir (and by a rewind). */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs.h"
+
+struct listing {
+    struct node **nodes; /* one reference each */
+    char **names;        /* as they were then */
+    size_t count;
+    uint64_t ino, parent_ino;
+};
+
+static void listing_clear(struct fs *fs, struct listing *listing)
+{
+    pthread_mutex_lock(&fs->tree.lock);
+    for (size_t i = 0; i < listing->count; i++)
+        node_unref(listing->nodes[i]);
+    pthread_mutex_unlock(&fs->tree.lock);
+    for (size_t i = 0; i < listing->count; i++)
+        free(listing->names[i]);
+    free(listing->nodes);
+    free(listing->names);
+    listing->nodes = NULL;
+    listing->names = NULL;
+    listing->count = 0;
+}
+
+static int listing_take(struct fs *fs, struct node *directory, struct listing *listing)
+{
+    size_t count;
+
+    listing_clear(fs, listing);
+    LOCK_SCOPE(&fs->tree.lock);
+    node_populate(fs, directory, NULL);
+    listing->ino = directory->ino;
+    listing->parent_ino = directory->parent ? directory->parent->ino : directory->ino;
+    count = directory->child_count;
+    listing->nodes = calloc(count + 1, sizeof(*listing->nodes));
+    listing->names = calloc(count + 1, sizeof(*listing->names));
+    if (!listing->nodes || !listing->names)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        struct node *child = directory->children[i];
+
+        if (child->phase != NODE_VISIBLE)
+            continue;
+        listing->names[listing->count] = strdup(child->name);
+        if (!listing->names[listing->count])
+            return -ENOMEM;
+        listing->nodes[listing->count++] = node_ref(child);
+    }
+    return 0;
+}
+
+void directories_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
+{
+    struct fs *fs = request_fs(request);
+    struct node *node = request_node(request, ino);
+    struct listing *listing;
+    enum node_phase phase;
+    int result;
+
+    pthread_mutex_lock(&fs->tree.lock);
+    phase = node->phase;
+    pthread_mutex_unlock(&fs->tree.lock);
+    if (phase != NODE_VISIBLE) {
+        fuse_reply_err(request, ENOENT);
+        return;
+    }
+    listing = calloc(1, sizeof(*listing));
+    result = listing ? listing_take(fs, node, listing) : -ENOMEM;
+    if (result) {
+        if (listing)
+            listing_clear(fs, listing);
+        free(listing);
+        fuse_reply_err(request, -result);
+        return;
+    }
+    info->fh = (uintptr_t)listing;
+    if (fuse_reply_open(request, info)) {
+        listing_clear(fs, listing);
+        free(listing);
+    }
+}
+
+/* Adds one entry; 0 when the buffer has no room for it. */
+static size_t add(fuse_req_t request, struct listing *listing, size_t place, bool plus,
+                  char *buffer, size_t size)
+{
+    struct fs *fs = request_fs(request);
+    struct fuse_entry_param entry = {0};
+    struct node *node = place >= 2 ? listing->nodes[place - 2] : NULL;
+    const char *name = place == 0 ? "." : place == 1 ? ".." : listing->names[place - 2];
+    size_t used;
+
+    if (node && !plus) {
+        entry.attr.st_ino = node->ino;
+        entry.attr.st_mode = node->type->kind == NODE_DIRECTORY ? S_IFDIR
+                             : node->type->kind == NODE_LINK    ? S_IFLNK
+                                                                : S_IFREG;
+    } else if (node && !node->type->slow) {
+        /* slow ones carry no attributes: the kernel asks for them one by one */
+        entry_fill(fs, node, &entry);
+    } else if (node) {
+        entry.attr.st_ino = node->ino;
+        entry.attr.st_mode = S_IFREG;
+    } else {
+        entry.attr.st_ino = place == 0 ? listing->ino : listing->parent_ino;
+        entry.attr.st_mode = S_IFDIR;
+    }
+    if (!plus)
+        return fuse_add_direntry(request, buffer, size, name, &entry.attr, (off_t)place + 1);
+    if (entry.ino) {
+        LOCK_SCOPE(&fs->tree.lock);
+        node_looked_up(node);
+    }
+    used = fuse_add_direntry_plus(request, buffer, size, name, &entry, (off_t)place + 1);
+    if (used > size && entry.ino) {
+        LOCK_SCOPE(&fs->tree.lock);
+        node_forget(node, 1);
+    }
+    return used;
+}
+
+static void read_directory(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                           struct fuse_file_info *info, bool plus)
+{
+    struct listing *listing = (struct listing *)(uintptr_t)info->fh;
+    char *buffer CLEANUP_FREE = malloc(size);
+    size_t used = 0;
+
+    if (!buffer) {
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    for (size_t place = (size_t)offset; place < listing->count + 2; place++) {
+        size_t more = add(request, listing, place, plus, buffer + used, size - used);
+
+        if (more > size - used)
+            break;
+        used += more;
+    }
+    (void)ino;
+    fuse_reply_buf(request, buffer, used);
+}
+
+void directories_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                      struct fuse_file_info *info)
+{
+    read_directory(request, ino, size, offset, info, false);
+}
+
+void directories_readplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                          struct fuse_file_info *info)
+{
+    read_directory(request, ino, size, offset, info, true);
+}
+
+void directories_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
+{
+    struct listing *listing = (struct listing *)(uintptr_t)info->fh;
+
+    (void)ino;
+    listing_clear(request_fs(request), listing);
+    free(listing);
+    fuse_reply_err(request, 0);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of this folder share: the mount's state, and each part's few functions.
+ *
+ * Locks, in the order in which they may be taken:
+ *   1. fs->waits.lock   guards the list of requests not yet answered
+ *   2. fs->tree.lock    guards all nodes
+ *   3. fs->notifier.lock guards the queue of what is to be told
+ * None of them is held across a call to host, backup, libfuse's replies or the kernel.
+ */
+#ifndef QUBESFS_FS_H
+#define QUBESFS_FS_H
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+
+#include "notify.h"
+#include "qubesfs/pool.h"
+#include "tree.h"
+#include "waits.h"
+
+struct fs {
+    struct host *host;
+    struct backup_service *backups;
+    struct pool *workers; /* for what may read the disk */
+    struct tree tree;
+    struct notifier notifier;
+    struct waits waits;
+    struct fuse_session *session;
+    struct timespec started;
+    struct timespec debug_changed; /* guarded by the tree's lock */
+    struct node **vm_nodes;        /* by the VM's identity; guarded by the tree's lock */
+    size_t vm_node_count;
+};
+
+/* root.c, vms.c, vm_files.c, backups.c: the tables */
+extern const struct node_type root_type;
+extern const struct node_type vms_type;
+extern const struct node_type vm_type;
+extern const struct node_type pref_type, service_type, feature_type, tag_type;
+extern const struct node_type features_type, tags_type;
+extern const struct node_type devices_type;
+extern const struct node_type backups_type;
+
+/* root.c */
+/** Tells that the content of P/NAME is another now. */
+void root_file_changed(struct fs *fs, const char *name);
+
+/* backups.c */
+/** Tells that the content of a plan's file is another now. */
+void backups_file_changed(struct fs *fs, struct backup_plan *plan, const char *file_name);
+
+/* vms.c */
+/** Fill prefs/, services/, ... from the VM's entry; and what only some VMs have.  As
+ * node_type.populate. */
+void vm_populate_items(struct fs *fs, struct node *directory, const struct vm *vm);
+void vm_populate_extra(struct fs *fs, struct node *directory, const struct vm *vm);
+/** Makes the first directories from the snapshot, before the mount. */
+int vms_populate(struct fs *fs, const struct host_snapshot *snapshot);
+/** The host's listener: brings the tree up to date and queues what is to be told. */
+void vms_changed(struct fs *fs, const struct host_change *changes, size_t change_count);
+
+/* refuse.c */
+/** Tells people why `what` (a command or "mkdir NAME") was refused, in the error file nearest to
+ * the subject, and returns error->code. */
+int refuse(const struct subject *subject, const char *what, const struct error *error);
+
+/* attributes.c */
+/** Fills in what stat shows; renders the content for its size unless `quick` and the type is slow.
+ */
+void attributes_fill(struct fs *fs, struct node *node, bool quick, struct stat *ret_attributes);
+
+/* operations.c, files.c, directories.c */
+extern const struct fuse_lowlevel_ops operations;
+struct fs *request_fs(fuse_req_t request);
+/** True if the notifier's own thread makes this request. */
+bool request_is_ours(fuse_req_t request);
+struct node *request_node(fuse_req_t request, fuse_ino_t ino);
+/** Fills in an entry for a node (lock not held); the caller has counted the lookup. */
+void entry_fill(struct fs *fs, struct node *node, struct fuse_entry_param *ret_entry);
+
+/* files.c: open files, reference-counted since a read may be interrupted while it is let go */
+struct handle *handle_ref(struct handle *handle);
+void handle_unref(struct handle *handle);
+/** Gives up the stream read of that number. */
+void handle_interrupt(struct handle *handle, uint64_t number);
+
+void files_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
+void files_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                struct fuse_file_info *info);
+void files_write(fuse_req_t request, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+                 struct fuse_file_info *info);
+/** Truncation of a node to `size`, of the open file `info` where it is given.  0 or -errno. */
+int files_truncate(fuse_req_t request, struct node *node, off_t size, struct fuse_file_info *info);
+void files_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
+void files_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
+
+void directories_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
+void directories_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                      struct fuse_file_info *info);
+void directories_readplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                          struct fuse_file_info *info);
+void directories_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
+
+/* names.c: mkdir, rmdir, unlink, rename, mknod, ... by the notifier, and refused to everybody else
+ */
+void names_mknod(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode,
+                 dev_t device);
+void names_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode);
+void names_symlink(fuse_req_t request, const char *target, fuse_ino_t parent, const char *name);
+void names_link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const char *name);
+void names_create(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode,
+                  struct fuse_file_info *info);
+void names_unlink(fuse_req_t request, fuse_ino_t parent, const char *name);
+void names_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name);
+void names_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                  const char *new_name, unsigned flags);
+
+#endif

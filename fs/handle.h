@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* An open file: files.c opens, reads and lets go; writes.c takes what is written. */
+#ifndef QUBESFS_FS_HANDLE_H
+#define QUBESFS_FS_HANDLE_H
+
+#include "fs.h"
+
+#define SECRET_MAX 4096
+
+struct handle {
+    pthread_mutex_t lock; /* guards references and the content */
+    unsigned references;
+    struct fs *fs;
+    struct node *node; /* one reference */
+    bool ours;         /* opened by the notifier: what it writes means nothing */
+    bool writable, dirty, emptied;
+    struct text content;
+    char *secret; /* SECRET_MAX bytes of locked memory in place of content, for a secret type */
+    size_t secret_length;
+    struct backup_stream *stream;
+};
+
+/** A new open file of `node`, with one reference; NULL: out of memory. */
+struct handle *handle_new(struct fs *fs, struct node *node);
+
+/** writes.c: what is left to take when the file is closed for the last time. */
+void writes_release(struct handle *handle);
+
+#endif

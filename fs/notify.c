@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "notify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "fs.h"
+#include "qubesfs/log.h"
+
+enum poke_kind { POKE_APPEARED, POKE_VANISHED, POKE_RENAMED, POKE_CHANGED };
+
+struct poke {
+    struct poke *next;
+    enum poke_kind kind;
+    struct node *node; /* one reference */
+    char *name;        /* POKE_RENAMED: the new one */
+};
+
+/* Both tree's and notifier's lock order: tree first, as all callers of notify_* hold it. */
+static void queue(struct fs *fs, enum poke_kind kind, struct node *node, const char *name)
+{
+    struct poke *poke = calloc(1, sizeof(*poke));
+
+    /* without memory the change is there, only not told; a structural one is made at once */
+    if (poke && name && !(poke->name = strdup(name))) {
+        free(poke);
+        poke = NULL;
+    }
+    if (!poke) {
+        log_error("out of memory: a change is not told");
+        if (kind == POKE_VANISHED)
+            node_detach(node);
+        else if (kind == POKE_APPEARED && node->phase == NODE_HIDDEN)
+            node_attach(node);
+        return;
+    }
+    poke->kind = kind;
+    poke->node = node_ref(node);
+    pthread_mutex_lock(&fs->notifier.lock);
+    *fs->notifier.last = poke;
+    fs->notifier.last = &poke->next;
+    pthread_cond_signal(&fs->notifier.moved);
+    pthread_mutex_unlock(&fs->notifier.lock);
+}
+
+void notify_appeared(struct fs *fs, struct node *hidden)
+{
+    queue(fs, POKE_APPEARED, hidden, NULL);
+}
+
+void notify_vanished(struct fs *fs, struct node *leaving)
+{
+    queue(fs, POKE_VANISHED, leaving, NULL);
+}
+
+void notify_renamed(struct fs *fs, struct node *node, const char *name)
+{
+    queue(fs, POKE_RENAMED, node, name);
+}
+
+void notify_changed(struct fs *fs, struct node *node)
+{
+    if (node->phase != NODE_VISIBLE || node->change_queued || node->change_parked)
+        return;
+    /* a writer that waits holds the file's lock in the kernel: told when it has its answer */
+    if (node->unanswered > 0) {
+        node->change_parked = true;
+        return;
+    }
+    node->change_queued = true;
+    queue(fs, POKE_CHANGED, node, NULL);
+}
+
+/* The node's path, and where its phase is as expected; false: there is nothing to tell. */
+static bool prepare(struct fs *fs, struct node *node, enum node_phase phase, char *ret_path)
+{
+    LOCK_SCOPE(&fs->tree.lock);
+    return node->phase == phase && node->parent && node->parent->phase != NODE_GONE &&
+           node_path(node, ret_path, PATH_MAX) == 0;
+}
+
+static void tell_changed(struct fs *fs, struct node *node)
+{
+    char path[PATH_MAX];
+    int fd;
+
+    pthread_mutex_lock(&fs->tree.lock);
+    node->change_queued = false;
+    if (node->unanswered > 0) {
+        node->change_parked = true;
+        pthread_mutex_unlock(&fs->tree.lock);
+        return;
+    }
+    pthread_mutex_unlock(&fs->tree.lock);
+    if (!prepare(fs, node, NODE_VISIBLE, path))
+        return;
+    fd = openat(fs->notifier.root, path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || write(fd, "\n", 1) != 1)
+        log_debug("cannot tell that %s has changed: %m", path);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void tell_appeared(struct fs *fs, struct node *node)
+{
+    char path[PATH_MAX];
+    bool known;
+    int result = 0;
+
+    pthread_mutex_lock(&fs->tree.lock);
+    known = node->phase == NODE_HIDDEN && node->parent->phase == NODE_VISIBLE &&
+            node_known(node->parent);
+    pthread_mutex_unlock(&fs->tree.lock);
+    if (known && prepare(fs, node, NODE_HIDDEN, path)) {
+        if (node->type->kind == NODE_DIRECTORY)
+            result = mkdirat(fs->notifier.root, path, node->type->mode);
+        else if (node->type->kind == NODE_LINK)
+            result = symlinkat("", fs->notifier.root, path);
+        else
+            result = mknodat(fs->notifier.root, path, S_IFREG | node->type->mode, 0);
+        if (result)
+            log_debug("cannot tell that %s has appeared: %m", path);
+    }
+    /* where it could not be told, it is published all the same */
+    pthread_mutex_lock(&fs->tree.lock);
+    if (node->phase == NODE_HIDDEN && node->parent->phase == NODE_VISIBLE) {
+        int attached = node_attach(node);
+
+        if (attached)
+            log_error("%s cannot appear: %s", node->name, strerror(-attached));
+    }
+    pthread_mutex_unlock(&fs->tree.lock);
+}
+
+/* One child that the kernel has, not yet told to be gone; with a reference. */
+static struct node *known_child(struct fs *fs, struct node *directory)
+{
+    LOCK_SCOPE(&fs->tree.lock);
+    for (size_t i = directory->child_count; i > 0; i--) {
+        struct node *child = directory->children[i - 1];
+
+        if (node_known(child))
+            return node_ref(child);
+        node_detach(child);
+    }
+    return NULL;
+}
+
+/* Depth first, as `rm -r` would: an rmdir tells nothing to those who watch what is in it. */
+static void tell_vanished(struct fs *fs, struct node *node)
+{
+    char path[PATH_MAX];
+    struct node *child;
+
+    pthread_mutex_lock(&fs->tree.lock);
+    if (node->phase == NODE_VISIBLE)
+        node->phase = NODE_LEAVING;
+    pthread_mutex_unlock(&fs->tree.lock);
+    /* from now on it takes no writer; the one that it has would block the removal */
+    waits_release(fs, node, EINPROGRESS);
+    while (node->type->kind == NODE_DIRECTORY && (child = known_child(fs, node)) != NULL) {
+        tell_vanished(fs, child);
+        pthread_mutex_lock(&fs->tree.lock);
+        node_unref(child);
+        pthread_mutex_unlock(&fs->tree.lock);
+    }
+    if (prepare(fs, node, NODE_LEAVING, path)) {
+        fs->notifier.current = node;
+        if (unlinkat(fs->notifier.root, path,
+                     node->type->kind == NODE_DIRECTORY ? AT_REMOVEDIR : 0))
+            log_debug("cannot tell that %s has vanished: %m", path);
+    }
+    pthread_mutex_lock(&fs->tree.lock);
+    if (node->phase == NODE_LEAVING || node->phase == NODE_HIDDEN) {
+        struct node *parent = node->parent;
+        fuse_ino_t parent_ino =
+            parent == fs->tree.root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)parent;
+        char *name = strdup(node->name);
+        bool cached = node->phase == NODE_LEAVING && node_known(parent);
+
+        node_detach(node);
+        pthread_mutex_unlock(&fs->tree.lock);
+        if (cached && name)
+            fuse_lowlevel_notify_inval_entry(fs->session, parent_ino, name, strlen(name));
+        free(name);
+        return;
+    }
+    pthread_mutex_unlock(&fs->tree.lock);
+}
+
+static void tell_renamed(struct fs *fs, struct node *node, const char *name)
+{
+    char path[PATH_MAX], new_path[PATH_MAX], *slash;
+
+    if (prepare(fs, node, NODE_VISIBLE, path)) {
+        slash = strrchr(path, '/');
+        if (snprintf(new_path, sizeof(new_path), "%.*s%s", slash ? (int)(slash - path) + 1 : 0,
+                     path, name) < (int)sizeof(new_path) &&
+            renameat(fs->notifier.root, path, fs->notifier.root, new_path))
+            log_debug("cannot tell that %s is now %s: %m", path, name);
+    }
+    pthread_mutex_lock(&fs->tree.lock);
+    if ((node->phase == NODE_VISIBLE || node->phase == NODE_HIDDEN) &&
+        strcmp(node->name, name) != 0)
+        node_rename(node, name);
+    pthread_mutex_unlock(&fs->tree.lock);
+}
+
+static void tell(struct fs *fs, struct poke *poke)
+{
+    fs->notifier.current = poke->node;
+    switch (poke->kind) {
+    case POKE_APPEARED:
+        tell_appeared(fs, poke->node);
+        break;
+    case POKE_VANISHED:
+        tell_vanished(fs, poke->node);
+        break;
+    case POKE_RENAMED:
+        tell_renamed(fs, poke->node, poke->name);
+        break;
+    case POKE_CHANGED:
+        tell_changed(fs, poke->node);
+        break;
+    }
+    fs->notifier.current = NULL;
+}
+
+/*
+ * A private clone of the mount, so that our own descriptor does not make it busy (umount would be
+ * refused) and so that nothing mounted over it hides it from us.  Without the right to make one,
+ * the plain directory: pokes work, but only a lazy unmount does.
+ */
+static int open_root(const char *mountpoint)
+{
+    int fd = open_tree(AT_FDCWD, mountpoint, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+    if (fd < 0)
+        fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+struct start {
+    struct fs *fs;
+    const char *mountpoint;
+};
+
+static void *poke_thread(void *cookie)
+{
+    struct start *start = cookie;
+    struct fs *fs = start->fs;
+    struct notifier *notifier = &fs->notifier;
+    struct stat attributes;
+    int root;
+
+    pthread_setname_np(pthread_self(), "qfs-notify");
+    atomic_store(&notifier->tid, gettid());
+    root = open_root(start->mountpoint);
+    /* the mount answers when this returns */
+    if (root >= 0 && fstatat(root, "README", &attributes, 0)) {
+        int error = -errno;
+
+        close(root);
+        root = error;
+    }
+    pthread_mutex_lock(&notifier->lock);
+    notifier->root = root >= 0 ? root : -1;
+    notifier->failed = root >= 0 ? 0 : root;
+    notifier->ready = true;
+    pthread_cond_broadcast(&notifier->moved); /* `start` is not ours from here on */
+    for (;;) {
+        struct poke *poke;
+        bool tell_it;
+
+        while (!notifier->first && !notifier->ending)
+            pthread_cond_wait(&notifier->moved, &notifier->lock);
+        poke = notifier->first;
+        if (!poke)
+            break;
+        notifier->first = poke->next;
+        if (!notifier->first)
+            notifier->last = &notifier->first;
+        tell_it = !notifier->ending && notifier->root >= 0;
+        pthread_mutex_unlock(&notifier->lock);
+        if (tell_it)
+            tell(fs, poke);
+        pthread_mutex_lock(&fs->tree.lock);
+        node_unref(poke->node);
+        pthread_mutex_unlock(&fs->tree.lock);
+        free(poke->name);
+        free(poke);
+        pthread_mutex_lock(&notifier->lock);
+    }
+    if (notifier->root >= 0)
+        close(notifier->root);
+    notifier->root = -1;
+    pthread_mutex_unlock(&notifier->lock);
+    return NULL;
+}
+
+int notifier_start(struct fs *fs, const char *mountpoint)
+{
+    struct notifier *notifier = &fs->notifier;
+    struct start start = {.fs = fs, .mountpoint = mountpoint};
+    int result;
+
+    result = -pthread_create(&notifier->thread, NULL, poke_thread, &start);
+    if (result)
+        return result;
+    notifier->running = true;
+    pthread_mutex_lock(&notifier->lock);
+    while (!notifier->ready)
+        pthread_cond_wait(&notifier->moved, &notifier->lock);
+    result = notifier->failed;
+    pthread_mutex_unlock(&notifier->lock);
+    return result;
+}
+
+void notifier_init(struct fs *fs)
+{
+    pthread_mutex_init(&fs->notifier.lock, NULL);
+    pthread_cond_init(&fs->notifier.moved, NULL);
+    fs->notifier.last = &fs->notifier.first;
+    fs->notifier.root = -1;
+}
+
+void notifier_stop(struct fs *fs)
+{
+    if (!fs->notifier.running)
+        return;
+    pthread_mutex_lock(&fs->notifier.lock);
+    fs->notifier.ending = true;
+    pthread_cond_signal(&fs->notifier.moved);
+    pthread_mutex_unlock(&fs->notifier.lock);
+    pthread_join(fs->notifier.thread, NULL);
+    fs->notifier.running = false;
+}

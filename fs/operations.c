@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The kernel's requests that are about one node; no handler here waits for anything. */
+#include <errno.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "fs.h"
+
+/*
+ * Names and directories change only by operations that the kernel itself makes (the notifier's), so
+ * it may keep them.  Contents change behind it: their size is asked for each time.
+ */
+#define NAME_SECONDS      3600.0
+#define DIRECTORY_SECONDS 3600.0
+#define FILE_SECONDS      0.0
+
+struct fs *request_fs(fuse_req_t request)
+{
+    return fuse_req_userdata(request);
+}
+
+bool request_is_ours(fuse_req_t request)
+{
+    return fuse_req_ctx(request)->pid == atomic_load(&request_fs(request)->notifier.tid);
+}
+
+struct node *request_node(fuse_req_t request, fuse_ino_t ino)
+{
+    return ino == FUSE_ROOT_ID ? request_fs(request)->tree.root : (struct node *)(uintptr_t)ino;
+}
+
+static double attribute_seconds(const struct node *node)
+{
+    return node->type->kind == NODE_DIRECTORY ? DIRECTORY_SECONDS : FILE_SECONDS;
+}
+
+void entry_fill(struct fs *fs, struct node *node, struct fuse_entry_param *ret_entry)
+{
+    memset(ret_entry, 0, sizeof(*ret_entry));
+    ret_entry->ino = (fuse_ino_t)(uintptr_t)node;
+    ret_entry->generation = node->ino;
+    ret_entry->entry_timeout = NAME_SECONDS;
+    ret_entry->attr_timeout = attribute_seconds(node);
+    attributes_fill(fs, node, true, &ret_entry->attr);
+}
+
+static void init(void *userdata, struct fuse_conn_info *connection)
+{
+    (void)userdata;
+    connection->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_WRITEBACK_CACHE);
+    connection->want |= connection->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_ASYNC_READ);
+    connection->max_readahead = 1024 * 1024;
+}
+
+static void lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
+{
+    struct fs *fs = request_fs(request);
+    struct node *directory = request_node(request, parent), *node;
+    struct fuse_entry_param entry;
+    bool ours = request_is_ours(request);
+
+    pthread_mutex_lock(&fs->tree.lock);
+    node_populate(fs, directory, NULL);
+    node = node_child(directory, name);
+    if (node && !ours && (node->phase != NODE_VISIBLE || directory->phase != NODE_VISIBLE))
+        node = NULL;
+    if (node)
+        node_looked_up(node);
+    pthread_mutex_unlock(&fs->tree.lock);
+    if (!node) {
+        fuse_reply_err(request, ENOENT);
+        return;
+    }
+    entry_fill(fs, node, &entry);
+    if (fuse_reply_entry(request, &entry)) {
+        LOCK_SCOPE(&fs->tree.lock);
+        node_forget(node, 1);
+    }
+}
+
+static void forget(fuse_req_t request, fuse_ino_t ino, uint64_t count)
+{
+    struct fs *fs = request_fs(request);
+
+    pthread_mutex_lock(&fs->tree.lock);
+    if (ino != FUSE_ROOT_ID)
+        node_forget(request_node(request, ino), count);
+    pthread_mutex_unlock(&fs->tree.lock);
+    fuse_reply_none(request);
+}
+
+static void forget_multi(fuse_req_t request, size_t count, struct fuse_forget_data *forgets)
+{
+    struct fs *fs = request_fs(request);
+
+    pthread_mutex_lock(&fs->tree.lock);
+    for (size_t i = 0; i < count; i++)
+        if (forgets[i].ino != FUSE_ROOT_ID)
+            node_forget(request_node(request, forgets[i].ino), forgets[i].nlookup);
+    pthread_mutex_unlock(&fs->tree.lock);
+    fuse_reply_none(request);
+}
+
+struct slow_getattr {
+    struct fs *fs;
+    struct node *node; /* alive while the request waits; only used by who takes it */
+    uint64_t number;
+};
+
+static void getattr_on_worker(void *cookie)
+{
+    struct slow_getattr *slow = cookie;
+    struct stat attributes;
+    struct wait *wait;
+    fuse_req_t request;
+
+    attributes_fill(slow->fs, slow->node, false, &attributes);
+    request = waits_take(slow->fs, slow->number, &wait);
+    if (request) {
+        fuse_reply_attr(request, &attributes, attribute_seconds(slow->node));
+        waits_done(slow->fs, wait);
+    }
+    pthread_mutex_lock(&slow->fs->tree.lock);
+    node_unref(slow->node);
+    pthread_mutex_unlock(&slow->fs->tree.lock);
+    free(slow);
+}
+
+static void reply_attributes(fuse_req_t request, struct node *node)
+{
+    struct fs *fs = request_fs(request);
+    struct slow_getattr *slow;
+    struct stat attributes;
+
+    if (!node->type->slow) {
+        attributes_fill(fs, node, false, &attributes);
+        fuse_reply_attr(request, &attributes, attribute_seconds(node));
+        return;
+    }
+    slow = malloc(sizeof(*slow));
+    if (!slow) {
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    *slow = (struct slow_getattr){.fs = fs, .node = node};
+    pthread_mutex_lock(&fs->tree.lock);
+    node_ref(node);
+    pthread_mutex_unlock(&fs->tree.lock);
+    slow->number = waits_add(fs, request, node, WAIT_OTHER, NULL);
+    if (slow->number && pool_run(fs->workers, getattr_on_worker, slow) == 0)
+        return;
+    if (slow->number) {
+        struct wait *wait;
+
+        if (waits_take(fs, slow->number, &wait)) {
+            fuse_reply_err(request, ENOMEM);
+            waits_done(fs, wait);
+        }
+    }
+    pthread_mutex_lock(&fs->tree.lock);
+    node_unref(node);
+    pthread_mutex_unlock(&fs->tree.lock);
+    free(slow);
+}
+
+static void getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
+{
+    struct fs *fs = request_fs(request);
+    struct node *node = request_node(request, ino);
+    enum node_phase phase;
+
+    pthread_mutex_lock(&fs->tree.lock);
+    phase = node->phase;
+    pthread_mutex_unlock(&fs->tree.lock);
+    /* by name it is there no more; by an open descriptor it still is */
+    if (phase != NODE_VISIBLE && !info && !request_is_ours(request) &&
+        node->type->kind != NODE_DIRECTORY) {
+        fuse_reply_err(request, ENOENT);
+        return;
+    }
+    reply_attributes(request, node);
+}
+
+static void setattr(fuse_req_t request, fuse_ino_t ino, struct stat *attributes, int to_set,
+                    struct fuse_file_info *info)
+{
+    struct node *node = request_node(request, ino);
+    const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_CTIME |
+                      FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW;
+
+    if (to_set & FUSE_SET_ATTR_SIZE && !(to_set & ~(FUSE_SET_ATTR_SIZE | times))) {
+        int result = files_truncate(request, node, attributes->st_size, info);
+
+        if (result) {
+            fuse_reply_err(request, -result);
+            return;
+        }
+    } else if (!request_is_ours(request) || to_set & ~times) {
+        fuse_reply_err(request, EPERM);
+        return;
+    }
+    reply_attributes(request, node);
+}
+
+static void readlink_(fuse_req_t request, fuse_ino_t ino)
+{
+    struct fs *fs = request_fs(request);
+    struct node *node = request_node(request, ino);
+    struct text target CLEANUP_TEXT = TEXT_INIT;
+    struct subject subject;
+    int result;
+
+    subject_take(fs, node, &subject);
+    result = node->type->render ? node->type->render(&subject, &target) : -EINVAL;
+    subject_free(&subject);
+    if (result == 0)
+        result = text_status(&target);
+    if (result || !target.data)
+        fuse_reply_err(request, result ? -result : ENOENT);
+    else
+        fuse_reply_readlink(request, target.data);
+}
+
+static void statfs_(fuse_req_t request, fuse_ino_t ino)
+{
+    struct statvfs answer = {.f_bsize = 4096, .f_frsize = 4096, .f_namemax = 255};
+
+    (void)ino;
+    fuse_reply_statfs(request, &answer);
+}
+
+const struct fuse_lowlevel_ops operations = {
+    .init = init,
+    .lookup = lookup,
+    .forget = forget,
+    .forget_multi = forget_multi,
+    .getattr = getattr,
+    .setattr = setattr,
+    .readlink = readlink_,
+    .statfs = statfs_,
+    .open = files_open,
+    .read = files_read,
+    .write = files_write,
+    .flush = files_flush,
+    .release = files_release,
+    .opendir = directories_open,
+    .readdir = directories_read,
+    .readdirplus = directories_readplus,
+    .releasedir = directories_release,
+    .mknod = names_mknod,
+    .mkdir = names_mkdir,
+    .symlink = names_symlink,
+    .link = names_link,
+    .create = names_create,
+    .unlink = names_unlink,
+    .rmdir = names_rmdir,
+    .rename = names_rename,
+};

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "qubesfs/log.h"
+
+#define THREADS 4
+
+/* A write up to this size may hold a passphrase: the receive buffer is wiped after it. */
+#define WIPED_SIZE 8192
+
+struct session {
+    struct fs *fs;
+    struct fuse_session *fuse;
+    pthread_t threads[THREADS];
+    size_t thread_count;
+    int ended; /* eventfd: a thread saw the end of the connection */
+    int signals;
+    int mounts; /* /proc/self/mountinfo: readable as an exception when the mount table changes */
+    char device[32]; /* "MAJOR:MINOR" of the mount, as mountinfo has it */
+};
+
+static void wake(int sig)
+{
+    (void)sig;
+}
+
+void session_block_signals(void)
+{
+    struct sigaction nothing = {.sa_handler = wake};
+    sigset_t set;
+
+    signal(SIGPIPE, SIG_IGN);
+    /* ends a thread's read of the device; no SA_RESTART */
+    sigaction(SIGUSR2, &nothing, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static void *serve(void *cookie)
+{
+    struct session *session = cookie;
+    struct fuse_buf buffer = {0};
+    uint64_t one = 1;
+
+    pthread_setname_np(pthread_self(), "qfs-fuse");
+    while (!fuse_session_exited(session->fuse)) {
+        int size = fuse_session_receive_buf(session->fuse, &buffer);
+
+        if (size == -EINTR || size == -EAGAIN)
+            continue;
+        if (size <= 0)
+            break;
+        fuse_session_process_buf(session->fuse, &buffer);
+        if (size <= WIPED_SIZE && buffer.mem && !(buffer.flags & FUSE_BUF_IS_FD))
+            explicit_bzero(buffer.mem, (size_t)size);
+    }
+    free(buffer.mem);
+    if (write(session->ended, &one, sizeof(one)) < 0)
+        log_error("cannot tell that the mount has ended: %m");
+    return NULL;
+}
+
+/* libfuse's own words, kept for the one line that we say. */
+static char fuse_words[256];
+
+static void PRINTF(2, 0)
+    keep_words(enum fuse_log_level level, const char *format, va_list arguments)
+{
+    (void)level;
+    vsnprintf(fuse_words, sizeof(fuse_words), format, arguments);
+    fuse_words[strcspn(fuse_words, "\n")] = '\0';
+    log_debug("libfuse: %s", fuse_words);
+}
+
+/* True if a living or dead qubesfs is mounted there; does not touch it. */
+static bool is_ours(const char *mountpoint)
+{
+    FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    char *line CLEANUP_FREE = NULL;
+    bool found = false;
+    size_t size = 0;
+
+    while (mounts && getline(&line, &size, mounts) > 0) {
+        char place[4096], *type = strstr(line, " - ");
+
+        if (type && sscanf(line, "%*s %*s %*s %*s %4095s", place) == 1 &&
+            strcmp(place, mountpoint) == 0)
+            found = strncmp(type, " - fuse.qubesfs ", 16) == 0;
+    }
+    if (mounts)
+        fclose(mounts);
+    return found;
+}
+
+static int prepare_mountpoint(const char *mountpoint, struct error *ret_error)
+{
+    struct stat attributes;
+
+    if (stat(mountpoint, &attributes) == 0) {
+        if (is_ours(mountpoint))
+            return error_set(ret_error, -EBUSY,
+                             "\"%s\" has a qubesfs mounted already; end it with: umount %s",
+                             mountpoint, mountpoint);
+        if (!S_ISDIR(attributes.st_mode))
+            return error_set(ret_error, -ENOTDIR, "mount point \"%s\" is not a directory",
+                             mountpoint);
+        return 0;
+    }
+    if (errno != ENOTCONN)
+        return error_set(ret_error, -errno, "mount point \"%s\": %s", mountpoint, strerror(errno));
+    if (umount2(mountpoint, MNT_DETACH))
+        return error_set(ret_error, -errno, "cannot remove the stale mount at \"%s\": %s",
+                         mountpoint, strerror(errno));
+    log_info("removed the stale mount at %s", mountpoint);
+    return 0;
+}
+
+static int make_fuse(struct session *session, const char *fuse_options, struct error *ret_error)
+{
+    struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
+    int failed =
+        fuse_opt_add_arg(&arguments, "qubesfs") ||
+        fuse_opt_add_arg(&arguments, "-odefault_permissions,fsname=qubesfs,subtype=qubesfs") ||
+        (geteuid() == 0 && fuse_opt_add_arg(&arguments, "-oallow_other,nosuid,nodev"));
+
+    if (!failed && fuse_options)
+        failed = fuse_opt_add_arg(&arguments, "-o") || fuse_opt_add_arg(&arguments, fuse_options);
+    fuse_set_log_func(keep_words);
+    if (!failed)
+        session->fuse = fuse_session_new(&arguments, &operations, sizeof(operations), session->fs);
+    fuse_opt_free_args(&arguments);
+    if (!session->fuse)
+        return error_set(ret_error, -EINVAL, "libfuse refused: %s",
+                         fuse_words[0] ? fuse_words : "out of memory");
+    return 0;
+}
+
+static int start_threads(struct session *session, struct error *ret_error)
+{
+    for (size_t i = 0; i < THREADS; i++) {
+        int result = pthread_create(&session->threads[i], NULL, serve, session);
+
+        if (result)
+            return error_set(ret_error, -result, "cannot start a thread: %s", strerror(result));
+        session->thread_count++;
+    }
+    return 0;
+}
+
+int session_start(struct fs *fs, const char *mountpoint, const char *fuse_options,
+                  struct session **ret_session, struct error *ret_error)
+{
+    struct session *session;
+    struct stat attributes;
+    sigset_t set;
+    int result = prepare_mountpoint(mountpoint, ret_error);
+
+    if (result)
+        return result;
+    session = calloc(1, sizeof(*session));
+    if (!session)
+        return error_set(ret_error, -ENOMEM, "out of memory");
+    session->fs = fs;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    session->signals = signalfd(-1, &set, SFD_CLOEXEC);
+    session->ended = eventfd(0, EFD_CLOEXEC);
+    session->mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+    if (session->signals < 0 || session->ended < 0 || session->mounts < 0)
+        result = error_set(ret_error, -errno, "cannot prepare to wait: %s", strerror(errno));
+    if (!result)
+        result = make_fuse(session, fuse_options, ret_error);
+    if (!result && fuse_session_mount(session->fuse, mountpoint)) {
+        result = error_set(ret_error, -EIO, "cannot mount at \"%s\": %s", mountpoint,
+                           fuse_words[0] ? fuse_words : strerror(errno));
+        fuse_session_destroy(session->fuse);
+        session->fuse = NULL;
+    }
+    if (!result) {
+        fs->session = session->fuse;
+        result = start_threads(session, ret_error);
+    }
+    if (!result && stat(mountpoint, &attributes))
+        result = error_set(ret_error, -errno, "the mount at \"%s\" does not answer: %s", mountpoint,
+                           strerror(errno));
+    if (result) {
+        session_stop(session);
+        return result;
+    }
+    snprintf(session->device, sizeof(session->device), "%u:%u", major(attributes.st_dev),
+             minor(attributes.st_dev));
+    *ret_session = session;
+    return 0;
+}
+
+/* Reading it also arms the next exception. */
+static bool still_mounted(struct session *session)
+{
+    struct text table CLEANUP_TEXT = TEXT_INIT;
+    char block[16384], wanted[40];
+    ssize_t size;
+
+    lseek(session->mounts, 0, SEEK_SET);
+    while ((size = read(session->mounts, block, sizeof(block))) > 0)
+        text_append(&table, block, (size_t)size);
+    snprintf(wanted, sizeof(wanted), " %s ", session->device);
+    return size < 0 || text_status(&table) || !table.data || strstr(table.data, wanted);
+}
+
+void session_wait(struct session *session, void (*refresh)(struct fs *fs))
+{
+    struct pollfd waits[] = {
+        {.fd = session->signals, .events = POLLIN},
+        {.fd = session->ended, .events = POLLIN},
+        {.fd = session->mounts, .events = POLLPRI},
+    };
+
+    while (still_mounted(session)) {
+        struct signalfd_siginfo info;
+
+        if (poll(waits, ARRAY_SIZE(waits), -1) < 0 && errno != EINTR)
+            return;
+        if (waits[1].revents)
+            return;
+        if (waits[0].revents && read(session->signals, &info, sizeof(info)) == sizeof(info)) {
+            if (info.ssi_signo != SIGHUP)
+                return;
+            refresh(session->fs);
+        }
+    }
+}
+
+void session_stop(struct session *session)
+{
+    if (!session)
+        return;
+    if (session->fuse) {
+        fuse_session_unmount(session->fuse);
+        fuse_session_exit(session->fuse);
+        for (size_t i = 0; i < session->thread_count; i++) {
+            struct timespec until;
+
+            /* a thread may come to its read just after the signal: again until it has ended */
+            do {
+                pthread_kill(session->threads[i], SIGUSR2);
+                clock_gettime(CLOCK_REALTIME, &until);
+                until.tv_nsec += 20000000;
+                if (until.tv_nsec >= 1000000000) {
+                    until.tv_nsec -= 1000000000;
+                    until.tv_sec++;
+                }
+            } while (pthread_timedjoin_np(session->threads[i], NULL, &until) == ETIMEDOUT);
+        }
+        fuse_session_destroy(session->fuse);
+    }
+    close(session->signals);
+    close(session->ended);
+    close(session->mounts);
+    free(session);
+}

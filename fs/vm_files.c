@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* P/vms/NAME/: the table of its files, and what each shows. */
+#include <errno.h>
+#include <string.h>
+
+#include "fs.h"
+
+static int render_commands(const struct subject *subject, struct text *content)
+{
+    text_string(content, vm_commands(subject->vm));
+    return 0;
+}
+
+static int render_state(const struct subject *subject, struct text *content)
+{
+    text_printf(content, "%s\n", vm_state_name(subject->vm->state));
+    return 0;
+}
+
+static int render_error(const struct subject *subject, struct text *content)
+{
+    if (subject->vm->error_lines)
+        text_string(content, subject->vm->error_lines);
+    return 0;
+}
+
+static int render_class(const struct subject *subject, struct text *content)
+{
+    text_printf(content, "%s\n", vm_class_name(subject->vm->vm_class));
+    return 0;
+}
+
+static int render_xid(const struct subject *subject, struct text *content)
+{
+    text_printf(content, "%d\n", subject->vm->xid);
+    return 0;
+}
+
+static int render_uuid(const struct subject *subject, struct text *content)
+{
+    text_printf(content, "%s\n", subject->vm->uuid);
+    return 0;
+}
+
+static int render_stats(const struct subject *subject, struct text *content)
+{
+    static const struct domain none;
+    const struct domain *domain = subject->vm->domain ? subject->vm->domain : &none;
+
+    text_printf(content, "cpu_time_ns=%llu\n", (unsigned long long)domain->cpu_time_ns);
+    text_printf(content, "memory_kib=%llu\n", (unsigned long long)domain->memory_kib);
+    text_printf(content, "max_memory_kib=%llu\n", (unsigned long long)domain->max_memory_kib);
+    text_printf(content, "vcpus=%u\n", domain->vcpus);
+    if (domain->start_time > 0)
+        text_printf(content, "start_time=%lld\n", (long long)domain->start_time);
+    else
+        text_string(content, "start_time=\n");
+    text_printf(content, "disk_bytes=%llu\n", (unsigned long long)subject->vm->disk_bytes);
+    return 0;
+}
+
+/* Where there is none (no hypervisor, no template for it, dom0) the file is empty; `start` says
+ * why. */
+static int render_definition(const struct subject *subject, struct text *content)
+{
+    char *xml CLEANUP_FREE = NULL;
+
+    if (host_vm_definition(subject->fs->host, subject->vm, &xml, NULL) == 0)
+        text_string(content, xml);
+    return 0;
+}
+
+static int run_command(const struct subject *subject, const char *untrusted_lines, size_t length,
+                       void (*done)(void *cookie, int result), void *cookie)
+{
+    return host_command(subject->fs->host, subject->vm->identity, untrusted_lines, length, done,
+                        cookie);
+}
+
+#define CHANGED(function, what)                                                                    \
+    static struct timespec function(const struct subject *subject)                                 \
+    {                                                                                              \
+        return subject->vm->changed[what];                                                         \
+    }
+CHANGED(changed_commands, VM_FIELD_COMMANDS)
+CHANGED(changed_state, VM_FIELD_STATE)
+CHANGED(changed_error, VM_FIELD_ERROR)
+CHANGED(changed_class, VM_FIELD_CLASS)
+CHANGED(changed_xid, VM_FIELD_XID)
+CHANGED(changed_uuid, VM_FIELD_UUID)
+CHANGED(changed_stats, VM_FIELD_STATS)
+CHANGED(changed_definition, VM_FIELD_DEFINITION)
+
+/* The lists of an entry, whose items are files: value, and time of last change. */
+static struct timespec item_time(const struct vm *vm, const struct name_value *list, size_t count,
+                                 size_t first, const char *name)
+{
+    for (size_t i = 0; vm->item_changed && i < count; i++)
+        if (strcmp(list[i].name, name) == 0)
+            return vm->item_changed[first + i];
+    return vm->entry_changed;
+}
+
+#define ITEM_FILES(what, list, count, first)                                                       \
+    static int render_##what(const struct subject *subject, struct text *content)                  \
+    {                                                                                              \
+        const struct catalogue_entry *entry = subject->vm->entry;                                  \
+        const char *value =                                                                        \
+            entry ? name_value_find(entry->list, entry->count, subject->name) : NULL;              \
+                                                                                                   \
+        if (!value)                                                                                \
+            return -ENOENT;                                                                        \
+        text_printf(content, "%s\n", value);                                                       \
+        return 0;                                                                                  \
+    }                                                                                              \
+    static struct timespec changed_##what(const struct subject *subject)                           \
+    {                                                                                              \
+        const struct catalogue_entry *entry = subject->vm->entry;                                  \
+                                                                                                   \
+        if (!entry)                                                                                \
+            return subject->vm->entry_changed;                                                     \
+        return item_time(subject->vm, entry->list, entry->count, first, subject->name);            \
+    }
+ITEM_FILES(pref, prefs, pref_count, 0)
+ITEM_FILES(service, services, service_count, entry->pref_count)
+ITEM_FILES(feature, features, feature_count, entry->pref_count + entry->service_count)
+ITEM_FILES(tag, tags, tag_count, entry->pref_count + entry->service_count + entry->feature_count)
+
+static int set_service(const struct subject *subject, const char *untrusted_value, size_t length,
+                       struct error *ret_error)
+{
+    (void)untrusted_value;
+    (void)length;
+    return error_set(
+        ret_error, -EROFS,
+        "service \"%s\" of \"%s\" was not changed: this version reads the catalogue only; "
+        "use qvm-service",
+        subject->name, subject->vm->name);
+}
+
+#define READABLE 0440
+#define WRITABLE 0660
+
+const struct node_type pref_type = {.kind = NODE_TEXT,
+                                    .mode = READABLE,
+                                    .field = NOT_TOLD,
+                                    .render = render_pref,
+                                    .changed = changed_pref};
+const struct node_type service_type = {.kind = NODE_VALUE,
+                                       .mode = WRITABLE,
+                                       .field = NOT_TOLD,
+                                       .render = render_service,
+                                       .changed = changed_service,
+                                       .set = set_service};
+const struct node_type feature_type = {.kind = NODE_TEXT,
+                                       .mode = READABLE,
+                                       .field = NOT_TOLD,
+                                       .render = render_feature,
+                                       .changed = changed_feature};
+const struct node_type tag_type = {.kind = NODE_TEXT,
+                                   .mode = READABLE,
+                                   .field = NOT_TOLD,
+                                   .render = render_tag,
+                                   .changed = changed_tag};
+
+static const struct node_type vm_children[] = {
+    {.name = "control",
+     .kind = NODE_COMMAND,
+     .mode = WRITABLE,
+     .field = NOT_TOLD,
+     .render = render_commands,
+     .changed = changed_commands,
+     .command = run_command},
+    {.name = "state",
+     .kind = NODE_TEXT,
+     .mode = READABLE,
+     .field = VM_FIELD_STATE,
+     .render = render_state,
+     .changed = changed_state},
+    {.name = "error",
+     .kind = NODE_TEXT,
+     .mode = READABLE,
+     .field = VM_FIELD_ERROR,
+     .render = render_error,
+     .changed = changed_error},
+    {.name = "class",
+     .kind = NODE_TEXT,
+     .mode = READABLE,
+     .field = VM_FIELD_CLASS,
+     .render = render_class,
+     .changed = changed_class},
+    {.name = "xid",
+     .kind = NODE_TEXT,
+     .mode = READABLE,
+     .field = VM_FIELD_XID,
+     .render = render_xid,
+     .changed = changed_xid},
+    {.name = "uuid",
+     .kind = NODE_TEXT,
+     .mode = READABLE,
+     .field = VM_FIELD_UUID,
+     .render = render_uuid,
+     .changed = changed_uuid},
+    {.name = "stats",
+     .kind = NODE_TEXT,
+     .mode = READABLE,
+     .field = VM_FIELD_STATS,
+     .render = render_stats,
+     .changed = changed_stats},
+    {.name = "domain.xml",
+     .kind = NODE_TEXT,
+     .mode = READABLE,
+     .field = VM_FIELD_DEFINITION,
+     .render = render_definition,
+     .changed = changed_definition},
+    {.name = "prefs",
+     .kind = NODE_DIRECTORY,
+     .mode = 0750,
+     .field = NOT_TOLD,
+     .populate = vm_populate_items},
+    {.name = "services",
+     .kind = NODE_DIRECTORY,
+     .mode = 0770,
+     .field = NOT_TOLD,
+     .populate = vm_populate_items},
+    {.name = "volumes", .kind = NODE_DIRECTORY, .mode = 0750, .field = NOT_TOLD},
+    {.name = "devices", .kind = NODE_DIRECTORY, .mode = 0750, .field = NOT_TOLD},
+};
+
+/* only below an R4 catalogue */
+const struct node_type features_type = {.name = "features",
+                                        .kind = NODE_DIRECTORY,
+                                        .mode = 0770,
+                                        .field = NOT_TOLD,
+                                        .populate = vm_populate_items};
+const struct node_type tags_type = {.name = "tags",
+                                    .kind = NODE_DIRECTORY,
+                                    .mode = 0770,
+                                    .field = NOT_TOLD,
+                                    .populate = vm_populate_items};
+
+const struct node_type vm_type = {
+    .kind = NODE_DIRECTORY,
+    .mode = 0750,
+    .field = NOT_TOLD,
+    .children = vm_children,
+    .child_count = ARRAY_SIZE(vm_children),
+    .populate = vm_populate_extra,
+};

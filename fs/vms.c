@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* P/vms/: follows the host's snapshots.  Contents are new at once; names wait for the notifier. */
+#include <errno.h>
+#include <string.h>
+
+#include "fs.h"
+#include "qubesfs/log.h"
+
+const struct node_type vms_type = {.kind = NODE_DIRECTORY, .mode = 0750, .field = NOT_TOLD};
+
+/* The lists of a catalogue entry, each a directory of files. */
+struct item_list {
+    const char *directory;
+    const struct node_type *type;
+    const struct name_value *items;
+    size_t count;
+};
+
+static bool entry_list(const struct vm *vm, const char *directory, struct item_list *ret_list)
+{
+    const struct catalogue_entry *entry = vm->entry;
+
+    *ret_list = (struct item_list){.directory = directory};
+    if (strcmp(directory, "prefs") == 0) {
+        ret_list->type = &pref_type;
+        ret_list->items = entry ? entry->prefs : NULL;
+        ret_list->count = entry ? entry->pref_count : 0;
+    } else if (strcmp(directory, "services") == 0) {
+        ret_list->type = &service_type;
+        ret_list->items = entry ? entry->services : NULL;
+        ret_list->count = entry ? entry->service_count : 0;
+    } else if (strcmp(directory, "features") == 0) {
+        ret_list->type = &feature_type;
+        ret_list->items = entry ? entry->features : NULL;
+        ret_list->count = entry ? entry->feature_count : 0;
+    } else if (strcmp(directory, "tags") == 0) {
+        ret_list->type = &tag_type;
+        ret_list->items = entry ? entry->tags : NULL;
+        ret_list->count = entry ? entry->tag_count : 0;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void add_child(struct fs *fs, struct node *directory, const struct node_type *type,
+                      const char *name)
+{
+    struct node *node = node_new(&fs->tree, directory, type, name);
+
+    if (node && node_attach(node))
+        node_unref(node);
+}
+
+void vm_populate_items(struct fs *fs, struct node *directory, const struct vm *vm)
+{
+    struct item_list list;
+
+    if (!vm || !entry_list(vm, directory->type->name, &list))
+        return;
+    for (size_t i = 0; i < list.count; i++)
+        add_child(fs, directory, list.type, list.items[i].name);
+}
+
+void vm_populate_extra(struct fs *fs, struct node *directory, const struct vm *vm)
+{
+    const struct host_snapshot *snapshot = host_snapshot(fs->host);
+
+    (void)vm;
+    if (snapshot->catalogue && snapshot->catalogue->form == CATALOGUE_R4) {
+        add_child(fs, directory, &features_type, features_type.name);
+        add_child(fs, directory, &tags_type, tags_type.name);
+    }
+    host_snapshot_unref(snapshot);
+}
+
+/* The node of each VM by its identity, which are small numbers.  Guarded by the tree's lock. */
+static int remember(struct fs *fs, uint64_t identity, struct node *node)
+{
+    if (identity >= fs->vm_node_count) {
+        size_t count = (size_t)identity * 2 + 64;
+        struct node **grown = reallocarray(fs->vm_nodes, count, sizeof(*grown));
+
+        if (!grown)
+            return -ENOMEM;
+        memset(grown + fs->vm_node_count, 0, (count - fs->vm_node_count) * sizeof(*grown));
+        fs->vm_nodes = grown;
+        fs->vm_node_count = count;
+    }
+    fs->vm_nodes[identity] = node;
+    return 0;
+}
+
+static struct node *vm_node(struct fs *fs, const struct vm *vm)
+{
+    return vm->identity < fs->vm_node_count ? fs->vm_nodes[vm->identity] : NULL;
+}
+
+static struct node *vm_node_new(struct fs *fs, const struct vm *vm)
+{
+    struct node *node = node_new(&fs->tree, fs->tree.vms, &vm_type, vm->name);
+
+    if (!node)
+        return NULL;
+    node->object = vm_object_new(vm);
+    if (!node->object || remember(fs, vm->identity, node)) {
+        node_unref(node);
+        return NULL;
+    }
+    return node;
+}
+
+int vms_populate(struct fs *fs, const struct host_snapshot *snapshot)
+{
+    LOCK_SCOPE(&fs->tree.lock);
+    for (size_t i = 0; i < snapshot->vm_count; i++) {
+        struct node *node = vm_node_new(fs, snapshot->vms[i]);
+
+        if (!node)
+            return -ENOMEM;
+        if (node_attach(node)) {
+            node_unref(node);
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+static void appeared(struct fs *fs, const struct vm *vm)
+{
+    struct node *node = vm_node_new(fs, vm);
+
+    if (node)
+        notify_appeared(fs, node);
+    else
+        log_error("out of memory: VM %s is not shown", vm->name);
+}
+
+/* The name is ENOENT from now on; what is told follows. */
+static void vanished(struct fs *fs, struct node *node)
+{
+    if (node->phase == NODE_HIDDEN) {
+        node_detach(node); /* nobody has seen it */
+        return;
+    }
+    if (node->phase != NODE_VISIBLE)
+        return;
+    node->phase = NODE_LEAVING;
+    notify_vanished(fs, node);
+}
+
+/* Both lists are sorted: items that came, went or have another value. */
+static void compare_items(struct fs *fs, struct node *directory, const struct item_list *before,
+                          const struct item_list *after)
+{
+    size_t b = 0, a = 0;
+
+    while (b < before->count || a < after->count) {
+        int order = b == before->count  ? 1
+                    : a == after->count ? -1
+                                        : strcmp(before->items[b].name, after->items[a].name);
+        struct node *node;
+
+        if (order < 0) {
+            node = node_hidden(directory, before->items[b].name);
+            if (!node)
+                node = node_child(directory, before->items[b].name);
+            b++;
+            if (node)
+                vanished(fs, node);
+        } else if (order > 0) {
+            node = node_new(&fs->tree, directory, after->type, after->items[a++].name);
+            if (node)
+                notify_appeared(fs, node);
+        } else {
+            node = strcmp(before->items[b].value, after->items[a].value)
+                       ? node_child(directory, after->items[a].name)
+                       : NULL;
+            a++;
+            b++;
+            if (node)
+                notify_changed(fs, node);
+        }
+    }
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static void changed(struct fs *fs, struct node *node, const struct vm *before,
+                    const struct vm *after)
+{
+    /* whoever watches the directory must have it; what was there before must be known to tell what
+     * is new, and the new content must be in place before anything is told */
+    if (node_known(node))
+        node_populate(fs, node, before);
+    for (size_t i = 0; i < node->child_count; i++)
+        if (before->entry != after->entry && node_known(node->children[i]))
+            node_populate(fs, node->children[i], before);
+    vm_object_set(node->object, after);
+    if (strcmp(before->name, after->name) != 0)
+        notify_renamed(fs, node, after->name);
+    for (size_t i = 0; i < node->child_count; i++) {
+        struct node *child = node->children[i];
+        struct item_list old, new;
+        int field = child->type->field;
+
+        if (field != NOT_TOLD && !same_time(before->changed[field], after->changed[field]))
+            notify_changed(fs, child);
+        if (before->entry != after->entry && child->populated &&
+            entry_list(before, child->type->name, &old) &&
+            entry_list(after, child->type->name, &new))
+            compare_items(fs, child, &old, &new);
+    }
+}
+
+void vms_changed(struct fs *fs, const struct host_change *changes, size_t change_count)
+{
+    LOCK_SCOPE(&fs->tree.lock);
+    for (size_t i = 0; i < change_count; i++) {
+        const struct vm *before = changes[i].before, *after = changes[i].after;
+        struct node *node = before ? vm_node(fs, before) : NULL;
+
+        if (!before) {
+            appeared(fs, after);
+        } else if (node && !after) {
+            vanished(fs, node);
+            fs->vm_nodes[before->identity] = NULL;
+        } else if (node) {
+            changed(fs, node, before, after);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is written is taken as the node's kind says: a command, a value, or a list at the first
+ * flush. */
+#include <errno.h>
+#include <string.h>
+
+#include "handle.h"
+#include "qubesfs/log.h"
+
+#define COMMAND_MAX 4096
+#define VALUE_MAX   4096
+#define LIST_MAX    (64 * 1024)
+
+struct command {
+    struct fs *fs;
+    uint64_t number;
+    size_t size;
+};
+
+static void command_done(void *cookie, int result)
+{
+    struct command *command = cookie;
+    struct wait *wait;
+    fuse_req_t request = waits_take(command->fs, command->number, &wait);
+
+    if (request) {
+        if (result < 0)
+            fuse_reply_err(request, -result);
+        else
+            fuse_reply_write(request, command->size);
+        waits_done(command->fs, wait);
+    }
+    free(command);
+}
+
+static void write_command(fuse_req_t request, struct handle *handle, const char *data, size_t size)
+{
+    struct command *command;
+    struct subject subject;
+    struct error error;
+    int result;
+
+    subject_take(handle->fs, handle->node, &subject);
+    if (size > COMMAND_MAX) {
+        error_set(&error, -EINVAL,
+                  "a command of %zu bytes is too long: at most %d are taken at once", size,
+                  COMMAND_MAX);
+        result = refuse(&subject, "control", &error);
+        subject_free(&subject);
+        fuse_reply_err(request, -result);
+        return;
+    }
+    command = malloc(sizeof(*command));
+    if (!command) {
+        subject_free(&subject);
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    *command = (struct command){.fs = handle->fs, .size = size};
+    command->number = waits_add(handle->fs, request, handle->node, WAIT_WRITE, NULL);
+    if (command->number == 0) {
+        free(command);
+    } else {
+        result = handle->node->type->command(&subject, data, size, command_done, command);
+        if (result)
+            command_done(command, result);
+    }
+    subject_free(&subject);
+}
+
+/* Takes a new value, or a list; tells how it went. */
+static int set_value(struct handle *handle, const char *value, size_t size)
+{
+    struct subject subject;
+    struct error error = {0};
+    int result;
+
+    subject_take(handle->fs, handle->node, &subject);
+    result = handle->node->type->set(&subject, value, size, &error);
+    if (result)
+        refuse(&subject, handle->node->type->name, &error);
+    else if (subject.plan)
+        backup_report(subject.plan, handle->node->type->name, NULL);
+    subject_free(&subject);
+    return result;
+}
+
+static int write_list(struct handle *handle, const char *data, size_t size, off_t offset)
+{
+    const size_t limit = handle->secret ? SECRET_MAX : LIST_MAX;
+    struct text *content = &handle->content;
+
+    LOCK_SCOPE(&handle->lock);
+    if (offset < 0 || (uint64_t)offset > limit || size > limit - (size_t)offset)
+        return -EFBIG;
+    handle->dirty = true;
+    if (handle->secret) {
+        memcpy(handle->secret + offset, data, size);
+        if ((size_t)offset + size > handle->secret_length)
+            handle->secret_length = (size_t)offset + size;
+        return 0;
+    }
+    while (content->length < (size_t)offset && !content->failed)
+        text_append(content, "", 1);
+    if ((size_t)offset < content->length && !content->failed) {
+        size_t within = content->length - (size_t)offset;
+
+        within = within < size ? within : size;
+        memcpy(content->data + offset, data, within);
+        data += within;
+        size -= within;
+    }
+    text_append(content, data, size);
+    return text_status(content);
+}
+
+void files_write(fuse_req_t request, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+                 struct fuse_file_info *info)
+{
+    struct handle *handle = (struct handle *)(uintptr_t)info->fh;
+    int result;
+
+    (void)ino;
+    if (handle->ours) {
+        fuse_reply_write(request, size);
+        return;
+    }
+    switch (handle->node->type->kind) {
+    case NODE_COMMAND:
+        write_command(request, handle, data, size);
+        return;
+    case NODE_VALUE:
+        result = size > VALUE_MAX ? -EINVAL : set_value(handle, data, size);
+        break;
+    case NODE_LIST:
+        result = write_list(handle, data, size, offset);
+        break;
+    default:
+        result = -EACCES;
+        break;
+    }
+    if (result)
+        fuse_reply_err(request, -result);
+    else
+        fuse_reply_write(request, size);
+}
+
+static void wipe_secret(struct handle *handle)
+{
+    explicit_bzero(handle->secret, SECRET_MAX);
+    handle->secret_length = 0;
+}
+
+/* A list is taken at the first flush after a write: that is where an error can still be seen. */
+static int flush_list(struct handle *handle)
+{
+    int result;
+
+    if (!handle->dirty)
+        return 0;
+    handle->dirty = false;
+    handle->emptied = false;
+    if (handle->secret) {
+        result = set_value(handle, handle->secret, handle->secret_length);
+        wipe_secret(handle);
+        return result;
+    }
+    return set_value(handle, handle->content.data, handle->content.length);
+}
+
+void files_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
+{
+    struct handle *handle = (struct handle *)(uintptr_t)info->fh;
+    int result = 0;
+
+    (void)ino;
+    if (!handle->ours && handle->node->type->kind == NODE_LIST)
+        result = flush_list(handle);
+    fuse_reply_err(request, -result);
+}
+
+void writes_release(struct handle *handle)
+{
+    /* `: > include`: emptied and never written; the flush before a write must not take that */
+    if (!handle->ours && handle->node->type->kind == NODE_LIST && handle->emptied &&
+        !handle->secret && set_value(handle, "", 0))
+        log_warning("%s could not be emptied", handle->node->type->name);
+}
+
+int files_truncate(fuse_req_t request, struct node *node, off_t size, struct fuse_file_info *info)
+{
+    struct handle *handle = info ? (struct handle *)(uintptr_t)info->fh : NULL;
+    struct handle *own = NULL;
+    int result = 0;
+
+    switch (node->type->kind) {
+    case NODE_COMMAND:
+    case NODE_VALUE:
+        return 0;
+    case NODE_LIST:
+        break;
+    default:
+        return -EACCES;
+    }
+    if (size != 0)
+        return -EINVAL;
+    if (!handle && !(own = handle_new(request_fs(request), node)))
+        return -ENOMEM;
+    if (own) {
+        result = node->type->secret ? 0 : set_value(own, "", 0);
+        handle_unref(own);
+        return result;
+    }
+    pthread_mutex_lock(&handle->lock);
+    text_free(&handle->content);
+    if (handle->secret)
+        wipe_secret(handle);
+    handle->emptied = true;
+    pthread_mutex_unlock(&handle->lock);
+    return 0;
+}
