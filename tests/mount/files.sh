@@ -15,8 +15,8 @@ is() {
         same "$path" "$mode root $group $kind" "$(stat -c '%a %U %G %F' "$P/$path")"
     done
 }
-is 750 directory . vms vms/work vms/dom0 vms/work/prefs
-is 770 directory backups backups/default vms/work/services
+is 750 directory . devices backups/default vms vms/work vms/dom0 vms/work/prefs
+is 770 directory backups vms/work/services
 is 440 'regular file' README version events vms/work/{state,class,xid,uuid,stats,domain.xml,firewall.xml,backup}
 for file in error vms/work/error vms/dom0/error; do
     same "$file" "440 root $group" "$(stat -c '%a %U %G' "$P/$file")"
