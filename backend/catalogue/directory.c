@@ -53,11 +53,12 @@ void directory_close(struct directory *directory)
     directory->file_name = directory->path = NULL;
 }
 
-static void take_watch(struct directory *directory, int watch)
+static void take_watch(struct directory *directory, int watch, bool ancestor)
 {
     if (directory->watch >= 0 && directory->watch != watch)
         inotify_rm_watch(directory->fd, directory->watch);
     directory->watch = watch;
+    directory->ancestor = ancestor;
 }
 
 void directory_settle(struct directory *directory)
@@ -71,7 +72,7 @@ void directory_settle(struct directory *directory)
         struct stat status;
 
         if (watch >= 0) {
-            take_watch(directory, watch);
+            take_watch(directory, watch, false);
             return;
         }
         snprintf(path, sizeof(path), "%s", directory->path);
@@ -80,7 +81,7 @@ void directory_settle(struct directory *directory)
             dirname(path);
             watch = inotify_add_watch(directory->fd, path, OF_AN_ANCESTOR);
         } while (watch < 0 && strcmp(path, below) != 0);
-        take_watch(directory, watch);
+        take_watch(directory, watch, true);
         if (watch < 0 || stat(below, &status) < 0)
             return;
         /* there, but not to be watched (a file, no permission): wait for a change of it */
@@ -111,7 +112,7 @@ bool directory_events(struct directory *directory)
             /* an old watch's last word about its own end would only cost a look */
             if (event.wd == directory->watch && (event.mask & IN_IGNORED))
                 directory->watch = -1;
-            if (!name || strcmp(name, directory->file_name) == 0 || (event.mask & IN_ISDIR))
+            if (!name || directory->ancestor || strcmp(name, directory->file_name) == 0)
                 matters = true;
         }
     }

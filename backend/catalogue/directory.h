@@ -8,6 +8,7 @@
 struct directory {
     int fd;          /* inotify; readable when something has happened */
     int watch;       /* of the directory or of its nearest ancestor; -1: none */
+    bool ancestor;   /* it is that of an ancestor */
     char *path;      /* owned */
     char *file_name; /* owned: the file in it that matters */
 };

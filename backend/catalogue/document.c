@@ -4,14 +4,32 @@
 #include <errno.h>
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
-#include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
-/* Where the DTD was met: the parser's own error would only say that somebody stopped it. */
+/* What is remembered of a parse: the first cause, as libxml2 itself keeps the last one only, which
+ * is often a consequence; and where a DTD was met. */
 struct guard {
     int dtd_line;
+    int error_line;
+    bool out_of_memory;
+    char error[400];
 };
+
+static void note_error(void *cookie, xmlErrorPtr cause)
+{
+    xmlParserCtxt *parser = cookie;
+    struct guard *guard = parser->_private;
+    const char *words = cause->message ? cause->message : "not well-formed";
+
+    if (cause->code == XML_ERR_NO_MEMORY)
+        guard->out_of_memory = true;
+    if (guard->error_line > 0 || cause->level < XML_ERR_ERROR)
+        return;
+    guard->error_line = cause->line > 0 ? cause->line : 1;
+    snprintf(guard->error, sizeof(guard->error), "%.*s", (int)strcspn(words, "\n"), words);
+}
 
 static void refuse_dtd(void *cookie, const xmlChar *name, const xmlChar *external,
                        const xmlChar *system)
@@ -26,37 +44,47 @@ static void refuse_dtd(void *cookie, const xmlChar *name, const xmlChar *externa
     xmlStopParser(parser);
 }
 
+/* libxml2 keeps a line in 16 bits, and guesses beyond; the whole number goes into _private. */
+static void note_line(void *cookie, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri,
+                      int namespace_count, const xmlChar **namespaces, int attribute_count,
+                      int defaulted_count, const xmlChar **attributes)
+{
+    xmlParserCtxt *parser = cookie;
+
+    xmlSAX2StartElementNs(parser, name, prefix, uri, namespace_count, namespaces, attribute_count,
+                          defaulted_count, attributes);
+    if (parser->node)
+        parser->node->_private = (void *)(intptr_t)xmlSAX2GetLineNumber(parser);
+}
+
+long element_line(const xmlNode *element)
+{
+    return element->_private ? (long)(intptr_t)element->_private : xmlGetLineNo(element);
+}
+
 static void init_libxml(void)
 {
     xmlInitParser();
 }
 
-static int tell(const char *path, xmlParserCtxt *parser, const struct guard *guard,
-                struct error *ret_error)
+static int tell(const char *path, const struct guard *guard, struct error *ret_error)
 {
-    const xmlError *cause = xmlCtxtGetLastError(parser);
-
     if (guard->dtd_line > 0)
         return error_set(ret_error, -EINVAL, "%s:%d: a DTD (<!DOCTYPE ...>) is not allowed here",
                          path, guard->dtd_line);
-    if (!cause)
-        return error_set(ret_error, -EINVAL, "%s:1: no XML document", path);
-    if (cause->code == XML_ERR_NO_MEMORY)
+    if (guard->out_of_memory)
         return error_set(ret_error, -ENOMEM, "%s: out of memory", path);
-    if (cause->code == XML_ERR_DOCUMENT_EMPTY)
-        return error_set(ret_error, -EINVAL, "%s:1: the document is empty", path);
-    const char *words = cause->message ? cause->message : "not well-formed XML";
-
-    return error_set(ret_error, -EINVAL, "%s:%d: broken XML: %.*s", path,
-                     cause->line > 0 ? cause->line : 1, (int)strcspn(words, "\n"), words);
+    if (guard->error_line == 0)
+        return error_set(ret_error, -EINVAL, "%s:1: no XML document", path);
+    return error_set(ret_error, -EINVAL, "%s:%d: broken XML: %s", path, guard->error_line,
+                     guard->error);
 }
 
 int document_parse(const char *path, const void *untrusted_data, size_t length,
                    xmlDoc **ret_document, struct error *ret_error)
 {
     /* no XML_PARSE_HUGE: libxml2's own limits on depth and on a text's length stay on */
-    const int options =
-        XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_BIG_LINES;
+    const int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING;
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct guard guard = {0};
     xmlParserCtxt *parser;
@@ -74,9 +102,11 @@ int document_parse(const char *path, const void *untrusted_data, size_t length,
         return error_set(ret_error, -ENOMEM, "%s: out of memory", path);
     parser->_private = &guard;
     parser->sax->internalSubset = refuse_dtd;
+    parser->sax->startElementNs = note_line;
+    parser->sax->serror = note_error;
     document = xmlCtxtReadMemory(parser, untrusted_data, (int)length, NULL, NULL, options);
-    if (!document || guard.dtd_line > 0 || !xmlDocGetRootElement(document)) {
-        result = tell(path, parser, &guard, ret_error);
+    if (!document || guard.dtd_line > 0 || guard.out_of_memory || !xmlDocGetRootElement(document)) {
+        result = tell(path, &guard, ret_error);
         xmlFreeDoc(document);
     } else {
         *ret_document = document;
@@ -97,7 +127,7 @@ int document_form(const char *path, const xmlDoc *document, enum catalogue_form 
     else
         return error_set(ret_error, -EINVAL,
                          "%s:%ld: the root element is <%.80s>, not <QubesVmCollection> or <qubes>",
-                         path, xmlGetLineNo(root), (const char *)root->name);
+                         path, element_line(root), (const char *)root->name);
     return 0;
 }
 

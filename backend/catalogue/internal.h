@@ -77,6 +77,8 @@ int document_form(const char *path, const xmlDoc *document, enum catalogue_form 
 /** The document as UTF-8 text; `ret_data` is to be freed. */
 int document_print(xmlDoc *document, char **ret_data, size_t *ret_length);
 
+/** The line at which the element's start tag ends. */
+long element_line(const xmlNode *element);
 /** The next element among `node` and its siblings; NULL at the end. */
 xmlNode *element_at(xmlNode *node);
 /** The first child element of that name, or NULL. */

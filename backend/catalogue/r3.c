@@ -53,7 +53,7 @@ static int resolve(struct reading *reading, const xmlNode *where, const char *at
         *ret_name = "dom0"; /* not stored before 2015 */
     else
         log_debug("%s:%ld: %s names qid %d, which does not exist", reading->path,
-                  xmlGetLineNo(where), attribute, (int)qid);
+                  element_line(where), attribute, (int)qid);
     return 0;
 }
 
@@ -172,7 +172,7 @@ static void read_services(struct reading *reading, struct draft *draft)
         return;
     if (!services_parse(literal, &reading->arena, &draft->services))
         log_warning("%s:%ld: services of %s are malformed and left out", reading->path,
-                    xmlGetLineNo(draft->element), draft->name);
+                    element_line(draft->element), draft->name);
 }
 
 static void read_prefs(struct reading *reading, struct draft *draft,
@@ -244,7 +244,7 @@ int r3_read(struct reading *reading, xmlNode *root)
         struct draft *draft;
 
         if (!r3_class(at, &vm_class)) {
-            log_debug("%s:%ld: skipped the unknown element <%s>", reading->path, xmlGetLineNo(at),
+            log_debug("%s:%ld: skipped the unknown element <%s>", reading->path, element_line(at),
                       (const char *)at->name);
             continue;
         }

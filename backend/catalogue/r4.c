@@ -48,7 +48,7 @@ static void read_named(struct reading *reading, const xmlNode *list, const char 
         if (element_is(at, child) && name && file_name_ok(name))
             pairs_add(ret_pairs, arena, name, element_text(at, arena));
         else
-            log_debug("%s:%ld: skipped an element <%s>", reading->path, xmlGetLineNo(at),
+            log_debug("%s:%ld: skipped an element <%s>", reading->path, element_line(at),
                       (const char *)at->name);
     }
     pairs_sort(ret_pairs, arena);
@@ -110,7 +110,7 @@ static int read_pools(struct reading *reading, const xmlNode *root)
         pool->name = element_attribute(at, "name", arena);
         pool->driver = element_attribute(at, "driver", arena);
         if (!element_is(at, "pool") || !pool->name || !pool->driver) {
-            log_debug("%s:%ld: skipped an element <%s>", reading->path, xmlGetLineNo(at),
+            log_debug("%s:%ld: skipped an element <%s>", reading->path, element_line(at),
                       (const char *)at->name);
             continue;
         }
@@ -136,7 +136,7 @@ static const char *volume_id(struct reading *reading, const xmlNode *volume, con
         return NULL;
     if (!path_ok(untrusted_id) || untrusted_id[0] == '/') {
         log_warning("%s:%ld: volume's %s is malformed and left out", reading->path,
-                    xmlGetLineNo(volume), attribute);
+                    element_line(volume), attribute);
         return NULL;
     }
     return untrusted_id;
@@ -275,7 +275,7 @@ static int read_domain(struct reading *reading, xmlNode *element)
     struct draft *draft;
 
     if (!element_is(element, "domain")) {
-        log_debug("%s:%ld: skipped the unknown element <%s>", reading->path, xmlGetLineNo(element),
+        log_debug("%s:%ld: skipped the unknown element <%s>", reading->path, element_line(element),
                   (const char *)element->name);
         return 0;
     }
@@ -283,7 +283,7 @@ static int read_domain(struct reading *reading, xmlNode *element)
         return reading_refuse(reading, element, "a domain has no class");
     if (!r4_class(class_name, &vm_class)) {
         log_debug("%s:%ld: skipped a domain of the unknown class %s", reading->path,
-                  xmlGetLineNo(element), class_name);
+                  element_line(element), class_name);
         return 0;
     }
     draft = reading_draft(reading, element, vm_class);

@@ -10,7 +10,7 @@
 
 int reading_refuse(struct reading *reading, const xmlNode *where, const char *format, ...)
 {
-    long line = where ? xmlGetLineNo(where) : 1;
+    long line = where ? element_line(where) : 1;
     char reason[800];
     va_list arguments;
 
@@ -141,6 +141,6 @@ void reading_uuid(struct reading *reading, struct draft *draft, const char *untr
     if (!parse_uuid(untrusted_uuid, draft->uuid)) {
         draft->uuid[0] = '\0';
         log_warning("%s:%ld: uuid of %s is malformed and left out", reading->path,
-                    xmlGetLineNo(draft->element), draft->name);
+                    element_line(draft->element), draft->name);
     }
 }

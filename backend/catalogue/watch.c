@@ -25,7 +25,7 @@ struct catalogue_watch {
     char *path;
     struct catalogue_listener listener;
     pthread_t thread;
-    int stop_fd; /* eventfd: readable for ever once the thread shall end */
+    int stop_fd; /* eventfd: readable for ever once the thread is to end */
     int wake_fd; /* eventfd: somebody asked for a refresh */
 
     /* the thread's alone */
@@ -104,9 +104,12 @@ static bool drain(int fd)
     return read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count);
 }
 
-static uint64_t last_asked(struct catalogue_watch *watch)
+/* The number of the newest refresh asked for; true in `ret_forced` when it waits for its answer. */
+static uint64_t last_asked(struct catalogue_watch *watch, bool *ret_forced)
 {
     LOCK_SCOPE(&watch->lock);
+    if (watch->asked != watch->answered)
+        *ret_forced = true;
     return watch->asked;
 }
 
@@ -117,35 +120,52 @@ static void answer(struct catalogue_watch *watch, uint64_t asked)
     pthread_cond_broadcast(&watch->done);
 }
 
-static void *follow(void *cookie)
+/* Sleeps until there is reason to look; false when the thread is to end.  What others do in that
+ * directory is no reason: a look then might meet the file half written. */
+static bool wait_for_reason(struct catalogue_watch *watch, unsigned at_most_ms, bool *ret_forced)
 {
-    struct catalogue_watch *watch = cookie;
+    uint64_t until = clock_monotonic_ns() + at_most_ms * UINT64_C(1000000);
     struct pollfd fds[] = {
         {.fd = watch->stop_fd, .events = POLLIN},
         {.fd = watch->wake_fd, .events = POLLIN},
         {.fd = watch->directory.fd, .events = POLLIN},
     };
-    bool forced = true;
+
+    for (;;) {
+        uint64_t now = clock_monotonic_ns();
+
+        if (now >= until)
+            return true;
+        if (poll(fds, ARRAY_SIZE(fds), (int)((until - now) / 1000000 + 1)) < 0)
+            continue;
+        if (fds[0].revents)
+            return false;
+        bool woken = drain(watch->wake_fd);
+
+        if (directory_events(&watch->directory) || woken) {
+            *ret_forced = true;
+            return true;
+        }
+    }
+}
+
+static void *follow(void *cookie)
+{
+    struct catalogue_watch *watch = cookie;
+    bool forced = true, judged;
 
     pthread_setname_np(pthread_self(), "catalogue");
-    for (;;) {
-        uint64_t asked = last_asked(watch);
-        bool judged;
+    do {
+        uint64_t asked = last_asked(watch, &forced);
 
         directory_settle(&watch->directory);
         judged = look(watch, forced);
-        forced = !judged;
-        if (judged)
+        if (judged) {
+            forced = false;
             answer(watch, asked);
-        if (poll(fds, ARRAY_SIZE(fds), judged ? LOOK_MS : LOCKED_AGAIN_MS) < 0 && errno != EINTR)
-            log_error("%s: cannot be watched: %s", watch->path, strerror(errno));
-        if (fds[0].revents)
-            return NULL;
-        if (drain(watch->wake_fd))
-            forced = true;
-        if (directory_events(&watch->directory))
-            forced = true;
-    }
+        }
+    } while (wait_for_reason(watch, judged ? LOOK_MS : LOCKED_AGAIN_MS, &forced));
+    return NULL;
 }
 
 static void destroy(struct catalogue_watch *watch)

@@ -185,7 +185,8 @@ int catalogue_export(const char *path, const struct catalogue_mark *marks, size_
 /**
  * Writes the time of a backup (R3: attribute, R4: property backup_timestamp) of the `count` VMs with
  * these qids into the file at `path`: under Qubes' exclusive lock, waiting up to 15 s for it, durably,
- * everything else in the document kept.  A qid that has gone meanwhile is passed over.
+ * everything else in the document kept.  A qid that has gone meanwhile is passed over.  Not for the
+ * file of a running qubesd, which would refuse to save over it.
  * Returns as catalogue_load, or what the save failed with; the file is then as it was.
  */
 int catalogue_mark_backup(const char *path, const int *qids, size_t count,
