@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Starting a domain: defined only now if it is ours, and never half-made when it fails. */
+#include <errno.h>
+#include <string.h>
+
+#include "command.h"
+#include "qubesfs/log.h"
+
+static int check_start(const struct command *command)
+{
+    if (command->active)
+        return command_refuse(command, -EALREADY, "runs already");
+    return 0;
+}
+
+/* Takes back a definition that a failed start made. */
+static void undefine_again(struct command *command)
+{
+    if (virDomainIsActive(command->domain) == 0 &&
+        virDomainUndefineFlags(command->domain, VIR_DOMAIN_UNDEFINE_NVRAM) < 0 &&
+        virDomainUndefine(command->domain) < 0)
+        log_warning("%s can't be undefined after its start failed: %s", command->key->name,
+                    virGetLastErrorMessage());
+}
+
+/* Whether the command's domain is ours to define (again).  Returns 0 or -1 with libvirt's error. */
+static int whose(const struct command *command, bool *ret_ours)
+{
+    char *xml;
+
+    *ret_ours = true;
+    if (!command->domain)
+        return 0;
+    xml = virDomainGetXMLDesc(command->domain, VIR_DOMAIN_XML_INACTIVE);
+    if (!xml)
+        return -1;
+    *ret_ours = definition_marked(xml);
+    free(xml);
+    return 0;
+}
+
+/* Defines the domain of `xml`, over the one that is there. */
+static int define(struct command *command, const char *xml)
+{
+    char *name = definition_name(xml);
+    virDomainPtr defined;
+
+    /* libvirt can't rename by defining: ours of another name makes room */
+    if (command->domain && name && strcmp(name, virDomainGetName(command->domain)) != 0 &&
+        virDomainUndefine(command->domain) < 0) {
+        free(name);
+        return -1;
+    }
+    free(name);
+    defined = virDomainDefineXML(command->connection, xml);
+    if (!defined)
+        return -1;
+    command_adopt(command, defined);
+    return 0;
+}
+
+static int start(struct command *command, const char *xml, bool ours)
+{
+    bool anew = command->domain == NULL;
+
+    if (ours && define(command, xml) < 0) {
+        command_note_failure(command);
+        if (anew) /* somebody may have defined (and started) it a moment ago */
+            command_find(command);
+        return -1;
+    }
+    if (virDomainCreate(command->domain) == 0)
+        return 0;
+    command_note_failure(command);
+    if (anew)
+        undefine_again(command);
+    return -1;
+}
+
+static int act_start(struct command *command)
+{
+    char uuid[VIR_UUID_STRING_BUFLEN], *xml CLEANUP_FREE = NULL;
+    bool has_uuid = command->domain && virDomainGetUUIDString(command->domain, uuid) == 0;
+    bool ours;
+
+    if (whose(command, &ours) < 0)
+        return -1;
+    if (ours && definition_finish(command->xml, has_uuid ? uuid : NULL, &xml, NULL) < 0)
+        return -1; /* can't be: it was finished before, in hypervisor_start_domain */
+    return start(command, xml, ours);
+}
+
+int hypervisor_start_domain(struct hypervisor *hypervisor, const struct domain_key *key,
+                            const char *xml, struct error *ret_error)
+{
+    static const struct command_kind kind = {"started", NULL, check_start, act_start};
+    char *finished CLEANUP_FREE = NULL;
+    int result = definition_finish(xml, NULL, &finished, ret_error);
+
+    if (result < 0)
+        return result;
+    return command_run(hypervisor, key, finished, &kind, ret_error);
+}
