@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the backup room share. */
+#ifndef BACKUP_INTERNAL_H
+#define BACKUP_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "qubesfs/archive.h"
+#include "qubesfs/backup.h"
+#include "qubesfs/host.h"
+
+/* service.c */
+
+struct run;
+
+struct backup_service {
+    struct host *host;
+    char *root;           /* "" for none */
+    char *catalogue_path; /* with root */
+    struct backup_listener listener;
+    struct backup_plan *plan; /* `default` */
+    struct size_cache *sizes;
+    atomic_uint references; /* the owner's, and one for each stream */
+
+    pthread_mutex_t lock; /* guards what follows; taken before a stream's, never with a plan's */
+    pthread_cond_t quiet; /* `active` became 0 */
+    struct run *runs;     /* all streams */
+    unsigned active;      /* of them, those whose thread may be using the host */
+    bool closing;
+};
+
+struct backup_service *service_ref(struct backup_service *service);
+void service_unref(struct backup_service *service);
+
+/* plan.c */
+
+struct report;
+
+struct backup_plan {
+    struct backup_service *service;
+    char *name;
+
+    pthread_mutex_t lock; /* guards what follows; nothing is called with it held */
+    char *lists[2];       /* by enum backup_list: names, one a line */
+    struct timespec list_changed[2];
+    struct secret *passphrase; /* NULL: none */
+    struct report *reports;    /* sorted by command */
+    struct timespec error_changed;
+};
+
+int plan_new(struct backup_service *service, const char *name, struct backup_plan **ret_plan);
+void plan_free(struct backup_plan *plan);
+/** The passphrase of this moment, with a reference of the caller's; NULL: none. */
+struct secret *plan_passphrase(struct backup_plan *plan);
+/** How the plan says that an archive is to be made; without passphrase and time. */
+struct archive_options plan_options(struct backup_plan *plan);
+void plan_forget_passphrase(struct backup_plan *plan);
+
+/* report.c */
+void reports_free(struct report *reports);
+
+/* owners.c: names from the host's own /etc/passwd and /etc/group */
+
+struct owners;
+
+/** Reads both files (those that there are).  0 or -ENOMEM. */
+int owners_new(struct host *host, struct owners **ret_owners);
+void owners_free(struct owners *owners); /* NULL is fine */
+/** Answers that live as long as `owners`. */
+struct archive_owners owners_functions(struct owners *owners);
+/** The home of dom0's user, without root before it: of the first member of group `qubes` that there
+ * is, else of root.  NULL: none. */
+const char *owners_home(const struct owners *owners);
+
+/* select.c: which VMs */
+
+struct selection {
+    const struct vm **vms; /* in the order of the archive; borrowed from the snapshot */
+    size_t count;
+    bool home; /* dom0's home as well */
+};
+
+/** `vm_name` NULL: as the plan's lists say, else that VM alone.  -ENOENT: a VM that was named is
+ * not there; -EINVAL: it can't be backed up. */
+int selection_make(struct backup_plan *plan, const char *vm_name,
+                   const struct host_snapshot *snapshot, struct selection *ret_selection,
+                   struct error *ret_error);
+void selection_free(struct selection *selection);
+
+/* job.c: which files */
+
+struct item {
+    const struct vm *vm; /* NULL: dom0's home */
+    char *name;          /* as struct archive_source has it */
+    char *path;          /* with root */
+    bool dereference, live, image;
+    struct archive_size size; /* once measured */
+};
+
+struct job {
+    struct backup_service *service;
+    const struct host_snapshot *snapshot;
+    struct selection selection;
+    struct owners *owners;
+    struct item *items;
+    size_t count;
+};
+
+/** Everything that a backup would hold now, but not how big it is.  `ret_job` is to be given to
+ * job_free, also after a failure.  -EINVAL: the catalogue has a form that can't be written yet. */
+int job_make(struct backup_plan *plan, const char *vm_name, struct job *ret_job,
+             struct error *ret_error);
+void job_free(struct job *job);
+/** -EBUSY, with their names, when VMs of the job run. */
+int job_refuse_running(const struct job *job, struct error *ret_error);
+struct archive_source job_source(const struct job *job, const struct item *item);
+/** What the catalogue inside says of the VM: where and how big.  To be freed, as are the paths in
+ * it. */
+int job_marks(const struct job *job, struct catalogue_mark **ret_marks, size_t *ret_count);
+void job_marks_free(struct catalogue_mark *marks, size_t count);
+
+/* size.c */
+
+struct size_cache;
+
+int size_cache_new(struct size_cache **ret_cache);
+void size_cache_free(struct size_cache *cache);
+/** Fills in the item's size, from the cache where nothing has changed.  Errors as archive_measure.
+ */
+int item_measure(const struct job *job, struct item *item, struct error *ret_error);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "qubesfs/log.h"
+#include "run.h"
+
+/* how long the end waits for threads that a disk may hold up */
+#define QUIET_SECONDS 5
+
+static void destroy(struct backup_service *service)
+{
+    plan_free(service->plan);
+    size_cache_free(service->sizes);
+    free(service->root);
+    free(service->catalogue_path);
+    pthread_mutex_destroy(&service->lock);
+    pthread_cond_destroy(&service->quiet);
+    free(service);
+}
+
+int backup_service_new(struct host *host, const char *root, const char *catalogue_path,
+                       const struct backup_listener *listener, struct backup_service **ret_service)
+{
+    struct backup_service *service = calloc(1, sizeof(*service));
+    pthread_condattr_t monotonic;
+    int result;
+
+    if (!service)
+        return -ENOMEM;
+    service->host = host;
+    service->listener = *listener;
+    atomic_init(&service->references, 1);
+    pthread_mutex_init(&service->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&service->quiet, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    service->root = strdup(root);
+    service->catalogue_path = strdup(catalogue_path);
+    result = service->root && service->catalogue_path ? size_cache_new(&service->sizes) : -ENOMEM;
+    if (result == 0)
+        result = plan_new(service, "default", &service->plan);
+    if (result < 0) {
+        destroy(service);
+        return result;
+    }
+    *ret_service = service;
+    return 0;
+}
+
+struct backup_service *service_ref(struct backup_service *service)
+{
+    atomic_fetch_add(&service->references, 1);
+    return service;
+}
+
+void service_unref(struct backup_service *service)
+{
+    if (atomic_fetch_sub(&service->references, 1) == 1)
+        destroy(service);
+}
+
+void backup_service_free(struct backup_service *service)
+{
+    struct timespec until;
+    bool late = false;
+
+    if (!service)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += QUIET_SECONDS;
+    pthread_mutex_lock(&service->lock);
+    service->closing = true;
+    runs_shut(service);
+    while (service->active > 0 && !late)
+        late = pthread_cond_timedwait(&service->quiet, &service->lock, &until) == ETIMEDOUT;
+    if (service->active > 0)
+        log_warning("a backup does not end: its disk does not answer");
+    pthread_mutex_unlock(&service->lock);
+    plan_forget_passphrase(service->plan);
+    service_unref(service);
+}
+
+struct backup_plan *backup_plan_find(struct backup_service *service, const char *name)
+{
+    return strcmp(name, service->plan->name) == 0 ? service->plan : NULL;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How big a backup will be.  `stat` of a backup asks it, often: what was measured is kept, for a
+ * file as long as its stat stays the same, for a directory for some seconds.
+ */
+#include <errno.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "internal.h"
+#include "qubesfs/clock.h"
+#include "qubesfs/text.h"
+
+#define DIRECTORY_SECONDS 2
+#define LIVE_SECONDS      30
+/* beyond this the cache holds what is long gone, and is emptied */
+#define ENTRIES_MAX 20000
+
+/* A live tree may grow between the stat of a backup and its reading. */
+#define LIVE_SLACK(bytes) ((bytes) / 4 + (64u << 20))
+
+struct cached {
+    char *path;
+    struct archive_size size;
+    uint64_t measured_ns;
+    struct stat status; /* of the file; all zero for a directory */
+};
+
+struct size_cache {
+    pthread_mutex_t lock; /* guards what follows; not held while something is measured */
+    void *tree;           /* of tsearch, by path */
+    size_t count;
+};
+
+int size_cache_new(struct size_cache **ret_cache)
+{
+    struct size_cache *cache = calloc(1, sizeof(*cache));
+
+    if (!cache)
+        return -ENOMEM;
+    pthread_mutex_init(&cache->lock, NULL);
+    *ret_cache = cache;
+    return 0;
+}
+
+static void free_cached(void *entry)
+{
+    free(((struct cached *)entry)->path);
+    free(entry);
+}
+
+void size_cache_free(struct size_cache *cache)
+{
+    if (!cache)
+        return;
+    tdestroy(cache->tree, free_cached);
+    pthread_mutex_destroy(&cache->lock);
+    free(cache);
+}
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp(((const struct cached *)a)->path, ((const struct cached *)b)->path);
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_blocks == b->st_blocks && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static bool find(struct size_cache *cache, const struct item *item, const struct stat *status,
+                 struct archive_size *ret_size)
+{
+    struct cached key = {.path = item->path}, **found;
+    uint64_t keep_ns = (item->live ? LIVE_SECONDS : DIRECTORY_SECONDS) * 1000000000ull;
+    bool good;
+
+    LOCK_SCOPE(&cache->lock);
+    found = tfind(&key, &cache->tree, compare);
+    if (!found)
+        return false;
+    if (S_ISREG(status->st_mode))
+        good = same_file(&(*found)->status, status);
+    else
+        good = clock_monotonic_ns() - (*found)->measured_ns < keep_ns;
+    if (good)
+        *ret_size = (*found)->size;
+    return good;
+}
+
+/* Not being able to remember is no error. */
+static void remember(struct size_cache *cache, const struct item *item, const struct stat *status)
+{
+    struct cached *added = calloc(1, sizeof(*added)), **found;
+
+    if (!added)
+        return;
+    *added = (struct cached){.path = strdup(item->path),
+                             .size = item->size,
+                             .measured_ns = clock_monotonic_ns(),
+                             .status = *status};
+    if (!added->path) {
+        free(added);
+        return;
+    }
+    LOCK_SCOPE(&cache->lock);
+    if (cache->count >= ENTRIES_MAX) {
+        tdestroy(cache->tree, free_cached);
+        cache->tree = NULL;
+        cache->count = 0;
+    }
+    found = tsearch(added, &cache->tree, compare);
+    if (!found) {
+        free_cached(added);
+    } else if (*found != added) {
+        free_cached(*found);
+        *found = added;
+    } else {
+        cache->count++;
+    }
+}
+
+int item_measure(const struct job *job, struct item *item, struct error *ret_error)
+{
+    struct archive_source source = job_source(job, item);
+    struct stat status;
+    int result;
+
+    /* a link's target below --root is not what stat finds: such a file is measured each time */
+    if (lstat(item->path, &status))
+        return error_set(ret_error, -errno, "can't look at %s: %s", item->path, strerror(errno));
+    if (!S_ISLNK(status.st_mode) && find(job->service->sizes, item, &status, &item->size))
+        return 0;
+    result = archive_measure(&source, &item->size, ret_error);
+    if (result == 0 && !S_ISLNK(status.st_mode))
+        remember(job->service->sizes, item, &status);
+    return result;
+}
+
+/* The catalogue inside: what is there with some attributes more for each VM, maybe spelled longer.
+ */
+static uint64_t catalogue_bound(const struct backup_service *service, const struct job *job)
+{
+    struct stat status;
+    uint64_t length = 65536;
+
+    if (stat(service->catalogue_path, &status) == 0)
+        length += 4 * (uint64_t)status.st_size;
+    if (job->snapshot->catalogue)
+        length += 1024 * (uint64_t)job->snapshot->catalogue->entry_count;
+    return archive_data_size((size_t)length);
+}
+
+/*
+ * Header and catalogue are always counted, so that the size is never 0: not even when nothing can
+ * be backed up now, because a tool that copies nothing from an empty file would not meet the read's
+ * error.
+ */
+int backup_size(struct backup_plan *plan, const char *vm_name, uint64_t *ret_size)
+{
+    struct archive_options options = plan_options(plan);
+    struct job job CLEANUP(job_free);
+    struct error ignored;
+    uint64_t size;
+    int result = job_make(plan, vm_name, &job, &ignored);
+
+    if (result == -ENOMEM)
+        return result;
+    size = archive_bound_header(&options);
+    size += archive_bound_file(&options, catalogue_bound(plan->service, &job));
+    for (size_t i = 0; i < job.count; i++) {
+        struct item *item = &job.items[i];
+
+        /* what can't be measured makes the read fail, too */
+        if (item_measure(&job, item, &ignored) < 0)
+            continue;
+        if (item->live)
+            item->size.tar_bytes += LIVE_SLACK(item->size.tar_bytes);
+        size += archive_bound_file(&options, item->size.tar_bytes);
+    }
+    *ret_size = size;
+    return 0;
+}
+
+int backup_contents(struct backup_plan *plan, char **ret_text, struct error *ret_error)
+{
+    struct text text CLEANUP_TEXT = TEXT_INIT;
+    struct job job CLEANUP(job_free);
+    struct stat status = {.st_size = 0};
+    int result = job_make(plan, NULL, &job, ret_error);
+
+    if (result < 0)
+        return result;
+    stat(plan->service->catalogue_path, &status);
+    text_printf(&text, "%llu\tqubes.xml\t", (unsigned long long)status.st_size);
+    text_escape(&text, plan->service->catalogue_path, strlen(plan->service->catalogue_path));
+    text_string(&text, "\n");
+    for (size_t i = 0; i < job.count; i++) {
+        struct item *item = &job.items[i];
+
+        result = item_measure(&job, item, ret_error);
+        if (result < 0)
+            return result;
+        text_printf(&text, "%llu\t", (unsigned long long)item->size.disk_bytes);
+        text_escape(&text, item->name, strlen(item->name));
+        text_string(&text, "\t");
+        text_escape(&text, item->path, strlen(item->path));
+        text_string(&text, "\n");
+    }
+    result = text_take(&text, ret_text, NULL);
+    return result < 0 ? error_set(ret_error, result, "out of memory") : 0;
+}
