@@ -98,7 +98,9 @@ static int start(struct fs *fs, const struct options *options, struct session **
     if (result)
         return error_set(ret_error, result, "the mount at \"%s\" does not answer: %s",
                          options->mountpoint, strerror(-result));
-    host_listen(fs->host, &host_listener);
+    result = host_listen(fs->host, &host_listener);
+    if (result)
+        return error_set(ret_error, result, "cannot follow the host: %s", strerror(-result));
     return 0;
 }
 

@@ -106,8 +106,8 @@ struct host_options {
 /** Reads the catalogue, connects, makes the first snapshot.  A broken catalogue is an error here.
  * Strings are copied.  Returns 0 or a negative errno with `ret_error`. */
 int host_new(const struct host_options *options, struct host **ret_host, struct error *ret_error);
-/** From now on changes are told.  The first call tells everything that changed since host_new. */
-void host_listen(struct host *host, const struct host_listener *listener);
+/** From now on changes are told, from the host's own thread; 0 or a negative errno. */
+int host_listen(struct host *host, const struct host_listener *listener);
 /** Ends all threads; -ETIMEDOUT when a hypervisor hangs (the process should then just exit). */
 int host_stop(struct host *host, unsigned seconds);
 

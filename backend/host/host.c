@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The host's life: made with a first snapshot, listened to, refreshed, stopped. */
+#include "qubesfs/host.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define COMMAND_THREADS 256
+#define REFRESH_SECONDS 10
+
+const struct host_snapshot *host_snapshot_ref(const struct host_snapshot *snapshot)
+{
+    __atomic_add_fetch(&((struct host_snapshot *)snapshot)->references, 1, __ATOMIC_RELAXED);
+    return snapshot;
+}
+
+void host_snapshot_unref(const struct host_snapshot *snapshot)
+{
+    struct host_snapshot *own = (struct host_snapshot *)snapshot;
+
+    if (!own || __atomic_sub_fetch(&own->references, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    for (size_t i = 0; i < own->vm_count; i++)
+        vm_unref(own->vms[i]);
+    free(own->vms);
+    if (own->catalogue)
+        catalogue_unref(own->catalogue);
+    free(own->error_lines);
+    free(own);
+}
+
+const struct host_snapshot *host_snapshot(struct host *host)
+{
+    LOCK_SCOPE(&host->lock);
+    return host_snapshot_ref(host->snapshot);
+}
+
+const struct vm *host_find_vm(const struct host_snapshot *snapshot, const char *name)
+{
+    size_t low = 0, high = snapshot->vm_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(snapshot->vms[middle]->name, name);
+
+        if (order == 0)
+            return snapshot->vms[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+const struct vm *snapshot_by_identity(const struct host_snapshot *snapshot, uint64_t identity)
+{
+    for (size_t i = 0; i < snapshot->vm_count; i++)
+        if (snapshot->vms[i]->identity == identity)
+            return snapshot->vms[i];
+    return NULL;
+}
+
+static char *copied(const char *string)
+{
+    return string ? strdup(string) : NULL;
+}
+
+static void free_host(struct host *host)
+{
+    if (!host)
+        return;
+    host_snapshot_unref(host->snapshot);
+    for (size_t i = 0; i < host->record_count; i++)
+        record_free(host->records[i]);
+    for (size_t i = 0; i < host->removed_count; i++)
+        record_free(host->removed[i]);
+    free(host->records);
+    free(host->removed);
+    domains_clear(host);
+    if (host->catalogue)
+        catalogue_unref(host->catalogue);
+    error_lines_free(&host->root_errors);
+    pool_free(host->pool);
+    free(host->journal.data);
+    free(host->root);
+    free(host->catalogue_path);
+    free(host->connect);
+    free(host->templates);
+    free(host);
+}
+
+int host_new(const struct host_options *options, struct host **ret_host, struct error *ret_error)
+{
+    struct host *host = calloc(1, sizeof(*host));
+    pthread_condattr_t monotonic;
+    int result;
+
+    if (!host)
+        return error_set(ret_error, -ENOMEM, "out of memory");
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&host->lock, NULL);
+    pthread_mutex_init(&host->jobs_lock, NULL);
+    pthread_mutex_init(&host->journal.lock, NULL);
+    pthread_cond_init(&host->moved, &monotonic);
+    pthread_cond_init(&host->applied, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    host->last = &host->first;
+    host->next_identity = 1;
+    host->root = copied(options->root);
+    host->catalogue_path = copied(options->catalogue_path);
+    host->connect = copied(options->connect);
+    host->templates = copied(options->templates);
+    if (!host->root || !host->catalogue_path ||
+        pool_new("qfs-command", COMMAND_THREADS, &host->pool))
+        result = error_set(ret_error, -ENOMEM, "out of memory");
+    else
+        result = sources_start(host, options->catalogue_required, ret_error);
+    if (result) {
+        /* the hypervisor's threads may still post: only what nobody uses is freed */
+        if (!host->hypervisor)
+            free_host(host);
+        return result;
+    }
+    host_drain(host);
+    host_publish(host);
+    if (!host->snapshot)
+        return error_set(ret_error, -ENOMEM, "out of memory");
+    *ret_host = host;
+    return 0;
+}
+
+int host_listen(struct host *host, const struct host_listener *listener)
+{
+    int result;
+
+    pthread_mutex_lock(&host->lock);
+    host->listener = *listener;
+    pthread_mutex_unlock(&host->lock);
+    result = -pthread_create(&host->thread, NULL, host_thread, host);
+    if (result)
+        return result;
+    host->running = true;
+    return sources_follow(host);
+}
+
+static void apply_nothing(struct host *host, struct message *message)
+{
+    (void)host;
+    (void)message;
+}
+
+int host_refresh(struct host *host, struct error *ret_error)
+{
+    struct message barrier = {.apply = apply_nothing};
+    int result = catalogue_watch_refresh(host->watch, REFRESH_SECONDS);
+
+    if (result)
+        error_set(ret_error, result, "%s could not be read again in time: another program holds it",
+                  host->catalogue_path);
+    if (!result && host->hypervisor)
+        result = hypervisor_refresh(host->hypervisor, REFRESH_SECONDS, ret_error);
+    usage_start(host);
+    host_post_and_wait(host, &barrier);
+    return result;
+}
+
+int host_stop(struct host *host, unsigned seconds)
+{
+    int result = 0;
+
+    catalogue_watch_stop(host->watch);
+    pthread_mutex_lock(&host->lock);
+    host->ending = true;
+    pthread_cond_broadcast(&host->applied);
+    pthread_mutex_unlock(&host->lock);
+    /* commands may wait for the host's thread, which goes on until they have ended */
+    result = pool_stop(host->pool, seconds);
+    if (host->hypervisor && hypervisor_stop(host->hypervisor, seconds))
+        result = -ETIMEDOUT;
+    if (result)
+        return result;
+    pthread_mutex_lock(&host->lock);
+    host->finished = true;
+    pthread_cond_broadcast(&host->moved);
+    pthread_mutex_unlock(&host->lock);
+    if (host->running)
+        pthread_join(host->thread, NULL);
+    host_drain(host);
+    free_host(host);
+    return 0;
+}
