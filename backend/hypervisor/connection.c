@@ -57,7 +57,7 @@ static int code_of(virConnectPtr connection, const virError *error)
 int connection_error(virConnectPtr connection, struct error *ret_error, const char *advice,
                      const char *what, ...)
 {
-    const virError *error = virGetLastError();
+    virErrorPtr error = virSaveLastError(); /* the next call to libvirt wipes it out */
     const char *words = error && error->message ? error->message : "libvirt gave no reason";
     struct text line CLEANUP_TEXT = TEXT_INIT;
     int code = code_of(connection, error);
@@ -72,7 +72,9 @@ int connection_error(virConnectPtr connection, struct error *ret_error, const ch
     text_printf(&line, "%s: %s", subject, words);
     if (advice)
         text_printf(&line, "; %s", advice);
-    return error_set(ret_error, code, "%s", text_status(&line) ? words : line.data);
+    error_set(ret_error, code, "%s", text_status(&line) ? words : line.data);
+    virFreeError(error);
+    return code;
 }
 
 /* What a callback knows; one a callback, let go by libvirt when it will call it no more. */
@@ -201,12 +203,16 @@ static const struct {
 void connection_watch(virConnectPtr connection, struct queue *queue, unsigned generation,
                       struct connection_watch *ret_watch)
 {
-    struct hearer *hearer = new_hearer(queue, generation);
+    struct hearer *hearer;
 
-    ret_watch->close_callback =
-        hearer && virConnectRegisterCloseCallback(connection, lost, hearer, free_hearer) == 0;
-    if (hearer && !ret_watch->close_callback)
-        free_hearer(hearer);
+    /* Freed by us, because libvirt forgets to where the driver knows no such callback.  That is
+     * safe: libvirt makes the callback under the lock that unregistering takes. */
+    ret_watch->closed = new_hearer(queue, generation);
+    if (ret_watch->closed &&
+        virConnectRegisterCloseCallback(connection, lost, ret_watch->closed, NULL) < 0) {
+        free_hearer(ret_watch->closed);
+        ret_watch->closed = NULL;
+    }
     for (size_t i = 0; i < CONNECTION_EVENTS; i++) {
         hearer = new_hearer(queue, generation);
         ret_watch->callbacks[i] = -1;
@@ -226,6 +232,8 @@ void connection_unwatch(virConnectPtr connection, const struct connection_watch 
     for (size_t i = 0; i < CONNECTION_EVENTS; i++)
         if (watch->callbacks[i] >= 0)
             virConnectDomainEventDeregisterAny(connection, watch->callbacks[i]);
-    if (watch->close_callback)
+    if (watch->closed) {
         virConnectUnregisterCloseCallback(connection, lost);
+        free_hearer(watch->closed);
+    }
 }

@@ -77,16 +77,15 @@ static void drop_connection(struct query *query, const struct error *error)
     query->back_off_ns = BACK_OFF_MIN_NS;
 }
 
-/* True if the connection died; it is dropped and told then. */
+/* To be called when a call failed: true if the connection died; it is dropped and told then. */
 static bool dropped_dead(struct query *query)
 {
     struct error error;
 
+    connection_error(query->connection, &error, NULL,
+                     "the connection to the hypervisor at %s is lost", query->hypervisor->uri);
     if (connection_alive(query->connection))
         return false;
-    error_set(&error, -ENOTCONN,
-              "the connection to the hypervisor at %s is lost: %s; it is made again by itself",
-              query->hypervisor->uri, virGetLastErrorMessage());
     drop_connection(query, &error);
     return true;
 }
@@ -214,12 +213,14 @@ static bool sweep(struct query *query, unsigned flags)
     query->next_sweep_ns = clock_monotonic_ns() + SECOND_NS; /* if this one comes to nothing */
     listed = virConnectListAllDomains(query->connection, &handles, 0);
     if (listed < 0) {
-        if (dropped_dead(query))
-            return false;
         connection_error(query->connection, &error, "it is tried again by itself",
                          "the hypervisor at %s does not list its domains", hypervisor->uri);
-        disconnected(query, &error);
-        return true;
+        if (connection_alive(query->connection)) {
+            disconnected(query, &error);
+            return true;
+        }
+        drop_connection(query, &error);
+        return false;
     }
     domains = calloc((size_t)listed + 1, sizeof(struct domain *));
     for (int i = 0; i < listed; i++) {

@@ -68,7 +68,7 @@ bool connection_alive(virConnectPtr connection);
 #define CONNECTION_EVENTS 12
 struct connection_watch {
     int callbacks[CONNECTION_EVENTS]; /* -1: the driver has no such event */
-    bool close_callback;
+    struct hearer *closed;            /* what the close callback knows; NULL: there is none */
 };
 void connection_watch(virConnectPtr connection, struct queue *queue, unsigned generation,
                       struct connection_watch *ret_watch);

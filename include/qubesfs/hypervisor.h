@@ -79,7 +79,7 @@ int hypervisor_start(const char *uri, const char *templates, unsigned first_seco
  * must then be left as it is until the process ends. */
 int hypervisor_stop(struct hypervisor *hypervisor, unsigned seconds);
 
-/** The driver's name ("test", "QEMU", "Xen"), or NULL before the first connection. */
+/** The driver's name as libvirt spells it ("TEST", "QEMU", "Xen"), or NULL before the first connection. */
 const char *hypervisor_driver(struct hypervisor *hypervisor);
 
 /** Asks for a new look at everything, connecting at once if there is no connection; waits until it
