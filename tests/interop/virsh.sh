@@ -9,7 +9,7 @@ libvirtd_isolate "$0" "$@"
 requires inotifywait virsh
 make_host
 # an HVM has no kernel to load: it starts its firmware and finds nothing to boot
-catalogue add box HVm and set box memory 64
+catalogue add box HVm and set box memory 64 and set box uses_default_netvm False and set box netvm_qid none
 mkdir -p "$HOST/var/lib/qubes/appvms/box"
 truncate -s 4M "$HOST/var/lib/qubes/appvms/box/"{root,private,volatile}.img
 
@@ -26,7 +26,17 @@ virsh() {
 }
 
 becomes "$vm/state" Halted
+
+# an image is missing: it says which, and nothing is left half-made
+mv "$HOST/var/lib/qubes/appvms/box/private.img" "$TEST_TMP/"
+expect_errno ENOENT write "$vm/control" start
+expect_error "$vm/error" private.img
+content_is "$vm/state" Halted
+! command virsh -q -c qemu:///system list --all --name | grep -q box || fail "box was defined"
+mv "$TEST_TMP/private.img" "$HOST/var/lib/qubes/appvms/box/"
+
 expect_errno OK write "$vm/control" start
+! grep -q private.img "$vm/error" || fail "start succeeded, its line stays: $(cat "$vm/error")"
 content_is "$vm/state" Running
 virsh dominfo box
 
@@ -66,7 +76,7 @@ content_is "$P/vms/work/state" Halted
 same "VMs" 6 "$(ls "$P/vms" | wc -l)"
 catalogue set work label red
 becomes "$P/vms/work/prefs/label" red
-kill -INT $caller
+kill -TERM $caller
 until_true 3 _ended $caller || fail "a caller that hangs cannot be interrupted"
 libvirtd_thaw
 WITHIN=10 becomes "$vm/state" Running

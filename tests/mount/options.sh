@@ -26,7 +26,7 @@ refuses() {
 
 common=(--root "$HOST" --connect test:///default --xenstore none)
 refuses 'bogus' --bogus "${common[@]}" "$P"
-refuses '[Mm]ount ?point' "${common[@]}"
+refuses 'MOUNTPOINT' "${common[@]}"
 refuses 'nosuch' "${common[@]}" "$P/nosuch"
 refuses "$CATALOGUE" "${common[@]}" "$CATALOGUE"
 refuses '--connect|argument' --root "$HOST" "$P" --connect
