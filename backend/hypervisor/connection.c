@@ -77,45 +77,26 @@ int connection_error(virConnectPtr connection, struct error *ret_error, const ch
     return code;
 }
 
-/* What a callback knows; one a callback, let go by libvirt when it will call it no more. */
-struct hearer {
-    struct queue *queue;
-    unsigned generation;
-};
-
-static void free_hearer(void *cookie)
-{
-    struct hearer *hearer = cookie;
-
-    queue_unref(hearer->queue);
-    free(hearer);
-}
-
-static struct hearer *new_hearer(struct queue *queue, unsigned generation)
-{
-    struct hearer *hearer = malloc(sizeof(*hearer));
-
-    if (hearer)
-        *hearer = (struct hearer){.queue = queue_ref(queue), .generation = generation};
-    return hearer;
-}
-
+/* Callbacks know the queue only, so there is nothing to hand over between threads but through its
+ * lock. */
 static void post(void *cookie, virDomainPtr domain, bool redefined)
 {
-    struct hearer *hearer = cookie;
     char uuid[VIR_UUID_STRING_BUFLEN];
 
     if (virDomainGetUUIDString(domain, uuid) == 0) /* from the handle: asks nobody */
-        queue_look(hearer->queue, uuid, redefined);
+        queue_look(cookie, uuid, redefined);
+}
+
+static void let_go(void *cookie)
+{
+    queue_unref(cookie);
 }
 
 static void lost(virConnectPtr connection, int reason, void *cookie)
 {
-    struct hearer *hearer = cookie;
-
     (void)connection;
     log_debug("libvirt connection closed, reason %d", reason);
-    queue_lost(hearer->queue, hearer->generation);
+    queue_lost(cookie);
 }
 
 static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail,
@@ -200,28 +181,17 @@ static const struct {
     {VIR_DOMAIN_EVENT_ID_TUNABLE, VIR_DOMAIN_EVENT_CALLBACK(on_tunable)},
 };
 
-void connection_watch(virConnectPtr connection, struct queue *queue, unsigned generation,
+void connection_watch(virConnectPtr connection, struct queue *queue,
                       struct connection_watch *ret_watch)
 {
-    struct hearer *hearer;
-
-    /* Freed by us, because libvirt forgets to where the driver knows no such callback.  That is
-     * safe: libvirt makes the callback under the lock that unregistering takes. */
-    ret_watch->closed = new_hearer(queue, generation);
-    if (ret_watch->closed &&
-        virConnectRegisterCloseCallback(connection, lost, ret_watch->closed, NULL) < 0) {
-        free_hearer(ret_watch->closed);
-        ret_watch->closed = NULL;
-    }
+    /* Needs no reference: libvirt makes this callback under the lock that unregistering takes. (And
+     * it would forget to let go of one where the driver knows no such callback.) */
+    ret_watch->close_callback = virConnectRegisterCloseCallback(connection, lost, queue, NULL) == 0;
     for (size_t i = 0; i < CONNECTION_EVENTS; i++) {
-        hearer = new_hearer(queue, generation);
-        ret_watch->callbacks[i] = -1;
-        if (!hearer)
-            continue;
         ret_watch->callbacks[i] = virConnectDomainEventRegisterAny(
-            connection, NULL, events[i].event, events[i].callback, hearer, free_hearer);
+            connection, NULL, events[i].event, events[i].callback, queue_ref(queue), let_go);
         if (ret_watch->callbacks[i] < 0)
-            free_hearer(hearer);
+            queue_unref(queue);
     }
     if (ret_watch->callbacks[0] < 0)
         log_warning("the hypervisor tells no events: changes show at the next sweep only");
@@ -232,8 +202,6 @@ void connection_unwatch(virConnectPtr connection, const struct connection_watch 
     for (size_t i = 0; i < CONNECTION_EVENTS; i++)
         if (watch->callbacks[i] >= 0)
             virConnectDomainEventDeregisterAny(connection, watch->callbacks[i]);
-    if (watch->closed) {
+    if (watch->close_callback)
         virConnectUnregisterCloseCallback(connection, lost);
-        free_hearer(watch->closed);
-    }
 }

@@ -22,7 +22,6 @@
 struct query {
     struct hypervisor *hypervisor;
     virConnectPtr connection; /* NULL: none */
-    unsigned generation;      /* of the connection, so that a late word of an older one is known */
     struct connection_watch watch;
     struct domain **known; /* as told; sorted by uuid */
     size_t known_count, known_capacity;
@@ -283,7 +282,7 @@ static bool connect_now(struct query *query)
         disconnected(query, &error);
         return false;
     }
-    connection_watch(query->connection, hypervisor->queue, ++query->generation, &query->watch);
+    connection_watch(query->connection, hypervisor->queue, &query->watch);
     driver = virConnectGetType(query->connection);
     if (!driver) {
         connection_error(query->connection, &error, NULL, "the hypervisor at %s does not answer",
@@ -311,7 +310,7 @@ static void serve_one(struct query *query)
     case QUEUE_STOP:
         break;
     case QUEUE_LOST:
-        if (item.generation == query->generation) {
+        if (!connection_alive(query->connection)) { /* else it was an older one */
             struct error error;
 
             error_set(&error, -ENOTCONN,

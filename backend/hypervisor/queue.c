@@ -29,8 +29,7 @@ struct queue {
     struct look *first, **last;
     struct look *buckets[BUCKETS];
     uint64_t sweep; /* ticket of the sweep that waits; 0: none */
-    unsigned lost;  /* generation of the newest connection that was lost */
-    bool lost_new;
+    bool lost;      /* a connection died */
     bool stopping, ended;
 };
 
@@ -141,11 +140,10 @@ uint64_t queue_look(struct queue *queue, const char *uuid, bool redefined)
     return look->ticket;
 }
 
-void queue_lost(struct queue *queue, unsigned generation)
+void queue_lost(struct queue *queue)
 {
     LOCK_SCOPE(&queue->lock);
-    queue->lost = generation;
-    queue->lost_new = true;
+    queue->lost = true;
     pthread_cond_signal(&queue->work);
 }
 
@@ -198,15 +196,14 @@ void queue_next(struct queue *queue, uint64_t deadline_ns, struct queue_item *re
 
     *ret_item = (struct queue_item){.kind = QUEUE_TIMEOUT};
     LOCK_SCOPE(&queue->lock);
-    while (!queue->stopping && !queue->lost_new && queue->sweep == 0 && !queue->first)
+    while (!queue->stopping && !queue->lost && queue->sweep == 0 && !queue->first)
         if (pthread_cond_timedwait(&queue->work, &queue->lock, &until) == ETIMEDOUT)
             break;
     if (queue->stopping) {
         ret_item->kind = QUEUE_STOP;
-    } else if (queue->lost_new) {
-        queue->lost_new = false;
+    } else if (queue->lost) {
+        queue->lost = false;
         ret_item->kind = QUEUE_LOST;
-        ret_item->generation = queue->lost;
     } else if (queue->sweep > 0 && (!queue->first || queue->first->ticket > queue->sweep)) {
         ret_item->kind = QUEUE_SWEEP;
         ret_item->ticket = queue->sweep;

@@ -26,8 +26,8 @@ void queue_unref(struct queue *queue); /* NULL is fine */
 uint64_t queue_look(struct queue *queue, const char *uuid, bool redefined);
 /** Look at everything.  Returns the ticket. */
 uint64_t queue_sweep(struct queue *queue);
-/** The connection of that generation is dead.  Overtakes everything. */
-void queue_lost(struct queue *queue, unsigned generation);
+/** A connection died: the one of now, or one before it.  Overtakes everything. */
+void queue_lost(struct queue *queue);
 /** No more: the query thread ends, and nobody waits any longer. */
 void queue_stop(struct queue *queue);
 bool queue_stopping(struct queue *queue);
@@ -49,8 +49,7 @@ enum queue_kind {
 struct queue_item {
     enum queue_kind kind;
     uint64_t ticket;
-    unsigned generation; /* of QUEUE_LOST */
-    char uuid[37];       /* of QUEUE_LOOK */
+    char uuid[37]; /* of QUEUE_LOOK */
     bool redefined;
 };
 

@@ -64,13 +64,13 @@ int connection_open(const char *uri, virConnectPtr *ret_connection, struct error
 /** True while calls over it can work.  Asks nobody. */
 bool connection_alive(virConnectPtr connection);
 
-/** The events of one connection go to `queue`, and its loss, with `generation`. */
+/** The events of one connection go to `queue`, and its loss. */
 #define CONNECTION_EVENTS 12
 struct connection_watch {
     int callbacks[CONNECTION_EVENTS]; /* -1: the driver has no such event */
-    struct hearer *closed;            /* what the close callback knows; NULL: there is none */
+    bool close_callback;
 };
-void connection_watch(virConnectPtr connection, struct queue *queue, unsigned generation,
+void connection_watch(virConnectPtr connection, struct queue *queue,
                       struct connection_watch *ret_watch);
 void connection_unwatch(virConnectPtr connection, const struct connection_watch *watch);
 

@@ -59,14 +59,23 @@ static int define(struct command *command, const char *xml)
     return 0;
 }
 
-static int start(struct command *command, const char *xml, bool ours)
+/* Defines (if it is ours to do) and starts the domain.  Returns 0 or -1.  `ret_again`: somebody
+ * else defined it meanwhile. */
+static int define_and_start(struct command *command, bool *ret_again)
 {
-    bool anew = command->domain == NULL;
+    char uuid[VIR_UUID_STRING_BUFLEN], *xml CLEANUP_FREE = NULL;
+    bool anew = command->domain == NULL, ours;
 
+    *ret_again = false;
+    if (whose(command, &ours) < 0)
+        return -1;
+    if (!anew && virDomainGetUUIDString(command->domain, uuid) < 0)
+        return -1;
+    if (ours && definition_finish(command->xml, anew ? NULL : uuid, &xml, &command->failure) < 0)
+        return -1;
     if (ours && define(command, xml) < 0) {
         command_note_failure(command);
-        if (anew) /* somebody may have defined (and started) it a moment ago */
-            command_find(command);
+        *ret_again = anew && command_find(command) == 0 && command->domain;
         return -1;
     }
     if (virDomainCreate(command->domain) == 0)
@@ -79,15 +88,10 @@ static int start(struct command *command, const char *xml, bool ours)
 
 static int act_start(struct command *command)
 {
-    char uuid[VIR_UUID_STRING_BUFLEN], *xml CLEANUP_FREE = NULL;
-    bool has_uuid = command->domain && virDomainGetUUIDString(command->domain, uuid) == 0;
-    bool ours;
+    bool again;
+    int result = define_and_start(command, &again);
 
-    if (whose(command, &ours) < 0)
-        return -1;
-    if (ours && definition_finish(command->xml, has_uuid ? uuid : NULL, &xml, NULL) < 0)
-        return -1; /* can't be: it was finished before, in hypervisor_start_domain */
-    return start(command, xml, ours);
+    return result < 0 && again ? define_and_start(command, &again) : result;
 }
 
 int hypervisor_start_domain(struct hypervisor *hypervisor, const struct domain_key *key,
