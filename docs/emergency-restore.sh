@@ -1,0 +1,40 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# emergency-restore.sh BACKUP DIRECTORY: unpacks a Qubes backup of format 3 (encrypted or not) with
+# nothing but sh, tar (GNU), openssl and gzip, checking each HMAC first.  The passphrase is asked for,
+# or comes in the environment's PASSPHRASE.  DIRECTORY then holds qubes.xml, vmN/, dom0-home/.
+# Which vmN is which VM says qubes.xml: qid="N" name="...".
+set -eu
+die() { echo "emergency-restore: $*" >&2; exit 1; }
+[ $# = 2 ] || die "usage: emergency-restore.sh BACKUP DIRECTORY"
+mkdir -p "$2"
+case $1 in /*) backup=$1 ;; *) backup=$PWD/$1 ;; esac
+cd "$2"
+if [ -z "${PASSPHRASE+set}" ]; then
+    printf 'Passphrase: ' >&2; trap 'stty echo' EXIT; stty -echo; IFS= read -r PASSPHRASE
+    stty echo; trap - EXIT; echo >&2
+fi
+export PASSPHRASE
+work=$(mktemp -d ./.restore.XXXXXX)
+trap 'rm -rf "$work"' EXIT
+# 1. the outer archive: parts of 100 MiB, each with its .hmac; as much disk as the backup takes
+tar -i -x -f "$backup" -C "$work"
+# 2. nothing is used before it is verified.  openssl takes the key of an HMAC from its arguments only,
+#    where others on this machine may see it: restore on a machine of your own
+find "$work" -type f ! -name '*.hmac' ! -path "$work/.list" >"$work/.list"
+while IFS= read -r part; do
+    is=$(openssl dgst -sha512 -hmac "$PASSPHRASE" <"$part" | sed 's/.*= *//')
+    [ -f "$part.hmac" ] && [ "$is" = "$(sed 's/.*= *//' "$part.hmac")" ] ||
+        die "wrong passphrase, or damaged: ${part#"$work"/}"
+done <"$work/.list"
+grep -qx version=3 "$work/backup-header" || die "not a backup of format 3"
+decrypt=cat
+grep -qix encrypted=true "$work/backup-header" &&
+    decrypt='openssl enc -d -aes-256-cbc -md md5 -pass env:PASSPHRASE'
+# 3. each file: all its parts together, decrypted, decompressed, unpacked
+sed -n 's/\.000$//p' "$work/.list" | while IFS= read -r file; do
+    n=0; while part=$(printf '%s.%03d' "$file" $n); [ -f "$part" ]; do cat "$part"; n=$((n + 1)); done |
+        $decrypt 2>"$work/.messages" | { gzip -dcf || echo >"$work/.failed"; } | tar -x -f - ||
+        die "can't unpack ${file#"$work"/}"
+    [ ! -e "$work/.failed" ] || die "can't decompress ${file#"$work"/}"
+done
