@@ -29,7 +29,8 @@ static uint64_t content_size(const struct subject *subject, const struct node_ty
         return size;
     case NODE_STREAM:
         /* never 0: some tools copy nothing from a file of size 0 */
-        if (backup_size(subject->plan, subject->vm ? subject->vm->name : NULL, &size) || size == 0)
+        if (backup_size(stream_plan(subject), subject->vm ? subject->vm->name : NULL, &size) ||
+            size == 0)
             size = STREAM_BLOCK;
         return size;
     default:
@@ -69,7 +70,7 @@ void attributes_fill(struct fs *fs, struct node *node, bool quick, struct stat *
         subject_take(fs, node, &subject);
         if (!type->slow || !quick)
             ret_attributes->st_size = (off_t)content_size(&subject, type);
-        if (type->changed)
+        if (type->changed && (!type->slow || !quick))
             ret_attributes->st_mtim = type->changed(&subject);
         subject_free(&subject);
     }

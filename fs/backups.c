@@ -124,6 +124,11 @@ static void populate_plans(struct fs *fs, struct node *directory, const struct v
 const struct node_type backups_type = {
     .kind = NODE_DIRECTORY, .mode = 0770, .field = NOT_TOLD, .populate = populate_plans};
 
+struct backup_plan *stream_plan(const struct subject *subject)
+{
+    return subject->plan ? subject->plan : backup_plan_find(subject->fs->backups, "default");
+}
+
 void backups_file_changed(struct fs *fs, struct backup_plan *plan, const char *file_name)
 {
     struct node *backups, *node;

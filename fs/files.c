@@ -87,8 +87,8 @@ static int handle_fill(struct handle *handle, int flags)
     }
     subject_take(handle->fs, handle->node, &subject);
     if (type->kind == NODE_STREAM)
-        result =
-            backup_stream_new(subject.plan, subject.vm ? subject.vm->name : NULL, &handle->stream);
+        result = backup_stream_new(stream_plan(&subject), subject.vm ? subject.vm->name : NULL,
+                                   &handle->stream);
     else if (type->render && (reads || type->kind == NODE_LIST) && !(flags & O_TRUNC))
         result = type->render(&subject, &handle->content);
     subject_free(&subject);

@@ -38,7 +38,7 @@ extern const struct node_type root_type;
 extern const struct node_type vms_type;
 extern const struct node_type vm_type;
 extern const struct node_type pref_type, service_type, feature_type, tag_type;
-extern const struct node_type features_type, tags_type;
+extern const struct node_type features_type, tags_type, firewall_type;
 extern const struct node_type devices_type;
 extern const struct node_type backups_type;
 
@@ -47,6 +47,8 @@ extern const struct node_type backups_type;
 void root_file_changed(struct fs *fs, const char *name);
 
 /* backups.c */
+/** The plan that a stream node reads by: its own, or for a VM's `backup` the default one. */
+struct backup_plan *stream_plan(const struct subject *subject);
 /** Tells that the content of a plan's file is another now. */
 void backups_file_changed(struct fs *fs, struct backup_plan *plan, const char *file_name);
 

@@ -160,7 +160,6 @@ static void tell_parent(int ready)
 
     if (chdir("/"))
         log_warning("cannot leave the directory: %m");
-    log_to_syslog();
     for (int fd = 0; fd <= 2 && null >= 0; fd++)
         dup2(null, fd);
     if (null > 2)
@@ -197,6 +196,7 @@ int main(int argc, char **argv)
             fprintf(stderr, "qubesfs: cannot go to the background: %s\n", strerror(-parent));
             return 1;
         }
+        log_to_syslog();
     }
     session_block_signals();
     result = start(&fs, &options, &session, &error);

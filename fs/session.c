@@ -107,12 +107,25 @@ static bool is_ours(const char *mountpoint)
     return found;
 }
 
+/* The directory of a dead daemon's mount may still be answered from the kernel's cache; a file is
+ * not. */
+static bool is_alive(const char *mountpoint)
+{
+    char *version CLEANUP_FREE = NULL;
+    struct stat attributes;
+
+    return asprintf(&version, "%s/version", mountpoint) < 0 || stat(version, &attributes) == 0 ||
+           errno != ENOTCONN;
+}
+
 static int prepare_mountpoint(const char *mountpoint, struct error *ret_error)
 {
     struct stat attributes;
+    bool ours = is_ours(mountpoint);
 
-    if (stat(mountpoint, &attributes) == 0) {
-        if (is_ours(mountpoint))
+    errno = ENOTCONN;
+    if (!(ours && !is_alive(mountpoint)) && stat(mountpoint, &attributes) == 0) {
+        if (ours)
             return error_set(ret_error, -EBUSY,
                              "\"%s\" has a qubesfs mounted already; end it with: umount %s",
                              mountpoint, mountpoint);

@@ -70,6 +70,22 @@ static int render_definition(const struct subject *subject, struct text *content
     return 0;
 }
 
+static int render_firewall(const struct subject *subject, struct text *content)
+{
+    char *rules CLEANUP_FREE = NULL;
+    size_t length;
+    int result = host_vm_firewall(subject->fs->host, subject->vm, &rules, &length);
+
+    if (result == 0)
+        text_append(content, rules, length);
+    return result;
+}
+
+static struct timespec changed_backup(const struct subject *subject)
+{
+    return host_vm_last_change(subject->fs->host, subject->vm);
+}
+
 static int run_command(const struct subject *subject, const char *untrusted_lines, size_t length,
                        void (*done)(void *cookie, int result), void *cookie)
 {
@@ -90,6 +106,7 @@ CHANGED(changed_xid, VM_FIELD_XID)
 CHANGED(changed_uuid, VM_FIELD_UUID)
 CHANGED(changed_stats, VM_FIELD_STATS)
 CHANGED(changed_definition, VM_FIELD_DEFINITION)
+CHANGED(changed_firewall, VM_FIELD_FIREWALL)
 
 /* The lists of an entry, whose items are files: value, and time of last change. */
 static struct timespec item_time(const struct vm *vm, const struct name_value *list, size_t count,
@@ -213,6 +230,12 @@ static const struct node_type vm_children[] = {
      .field = VM_FIELD_DEFINITION,
      .render = render_definition,
      .changed = changed_definition},
+    {.name = "backup",
+     .kind = NODE_STREAM,
+     .mode = READABLE,
+     .field = NOT_TOLD,
+     .changed = changed_backup,
+     .slow = true},
     {.name = "prefs",
      .kind = NODE_DIRECTORY,
      .mode = 0750,
@@ -226,6 +249,15 @@ static const struct node_type vm_children[] = {
     {.name = "volumes", .kind = NODE_DIRECTORY, .mode = 0750, .field = NOT_TOLD},
     {.name = "devices", .kind = NODE_DIRECTORY, .mode = 0750, .field = NOT_TOLD},
 };
+
+/* only where there are rules */
+const struct node_type firewall_type = {.name = "firewall.xml",
+                                        .kind = NODE_TEXT,
+                                        .mode = READABLE,
+                                        .field = VM_FIELD_FIREWALL,
+                                        .render = render_firewall,
+                                        .changed = changed_firewall,
+                                        .slow = true};
 
 /* only below an R4 catalogue */
 const struct node_type features_type = {.name = "features",

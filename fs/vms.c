@@ -66,7 +66,8 @@ void vm_populate_extra(struct fs *fs, struct node *directory, const struct vm *v
 {
     const struct host_snapshot *snapshot = host_snapshot(fs->host);
 
-    (void)vm;
+    if (vm && vm->has_firewall)
+        add_child(fs, directory, &firewall_type, firewall_type.name);
     if (snapshot->catalogue && snapshot->catalogue->form == CATALOGUE_R4) {
         add_child(fs, directory, &features_type, features_type.name);
         add_child(fs, directory, &tags_type, tags_type.name);
@@ -189,6 +190,25 @@ static bool same_time(struct timespec a, struct timespec b)
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
+/* A file that is there for some VMs only. */
+static void compare_file(struct fs *fs, struct node *directory, const struct node_type *type,
+                         bool before, bool after)
+{
+    struct node *node;
+
+    if (before && !after) {
+        node = node_hidden(directory, type->name);
+        if (!node)
+            node = node_child(directory, type->name);
+        if (node)
+            vanished(fs, node);
+    } else if (!before && after) {
+        node = node_new(&fs->tree, directory, type, type->name);
+        if (node)
+            notify_appeared(fs, node);
+    }
+}
+
 static void changed(struct fs *fs, struct node *node, const struct vm *before,
                     const struct vm *after)
 {
@@ -202,6 +222,8 @@ static void changed(struct fs *fs, struct node *node, const struct vm *before,
     vm_object_set(node->object, after);
     if (strcmp(before->name, after->name) != 0)
         notify_renamed(fs, node, after->name);
+    if (node->populated)
+        compare_file(fs, node, &firewall_type, before->has_firewall, after->has_firewall);
     for (size_t i = 0; i < node->child_count; i++) {
         struct node *child = node->children[i];
         struct item_list old, new;

@@ -43,7 +43,7 @@ char *host_path(struct host *host, const char *path)
     return format("%s%s%s", host->root, path[0] == '/' ? "" : "/", path);
 }
 
-static char *entry_directory(const struct host *host, const struct catalogue_entry *entry)
+char *entry_directory(const struct host *host, const struct catalogue_entry *entry)
 {
     if (entry->vm_class == VM_CLASS_ADMIN)
         return NULL;

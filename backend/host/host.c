@@ -140,10 +140,12 @@ int host_listen(struct host *host, const struct host_listener *listener)
     pthread_mutex_lock(&host->lock);
     host->listener = *listener;
     pthread_mutex_unlock(&host->lock);
-    result = -pthread_create(&host->thread, NULL, host_thread, host);
-    if (result)
-        return result;
     host->running = true;
+    result = -pthread_create(&host->thread, NULL, host_thread, host);
+    if (result) {
+        host->running = false;
+        return result;
+    }
     return sources_follow(host);
 }
 

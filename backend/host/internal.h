@@ -18,13 +18,20 @@ struct error_lines {
     size_t count;
 };
 
+/* What is on a VM's disk. */
+struct usage {
+    uint64_t disk_bytes; /* its own volumes */
+    bool has_firewall;
+    struct timespec firewall_changed;
+};
+
 /* A VM as the host's thread keeps it; `vm` is what was last published. */
 struct record {
     uint64_t identity;
     const struct catalogue_entry *entry; /* one reference; NULL: dom0 that the catalogue lacks */
     struct domain *domain;               /* one reference; NULL: in no hypervisor */
     struct error_lines errors;
-    uint64_t disk_bytes;
+    struct usage usage;
     uint64_t definition_hash; /* of all that the definition is made from */
     const struct vm *vm;      /* one reference */
     bool dirty;
@@ -128,14 +135,17 @@ int definition_collect(struct host *host, const struct catalogue *catalogue,
 void definition_release(struct definition_parts *parts);
 uint64_t definition_hash(struct host *host, const struct catalogue *catalogue,
                          const struct catalogue_entry *entry);
+/** The VM's directory on the host, to be freed; NULL: it has none (or out of memory). */
+char *entry_directory(const struct host *host, const struct catalogue_entry *entry);
 /** The path of a volume's image on the host, to be freed; NULL: it has none (or out of memory). */
 char *volume_path(struct host *host, const struct catalogue *catalogue,
                   const struct catalogue_entry *entry, const char *volume);
 
 /* usage.c */
-/** Bytes on disk of the VM's own volumes; reads the disk. */
-uint64_t usage_measure(struct host *host, const struct catalogue *catalogue,
-                       const struct catalogue_entry *entry);
+/** Reads the disk. */
+struct usage usage_measure(struct host *host, const struct catalogue *catalogue,
+                           const struct catalogue_entry *entry);
+bool usage_equal(const struct usage *a, const struct usage *b);
 /** Measures all VMs of the snapshot on a worker and posts what differs. */
 void usage_start(struct host *host);
 

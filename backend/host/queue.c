@@ -166,8 +166,10 @@ static bool apply_next(struct host *host)
     if (!message)
         return false;
     message->apply(host, message);
-    /* one by one, so that changes that come fast are told each, as far as they are made each */
-    host_publish(host);
+    /* one by one, so that changes that come fast are told each, as far as they are made each;
+     * before the thread runs nobody listens, and the first snapshot is of all */
+    if (host->running)
+        host_publish(host);
     if (message->waited_for) {
         LOCK_SCOPE(&host->lock);
         message->applied = true;

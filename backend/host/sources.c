@@ -57,7 +57,7 @@ static void apply_catalogue(struct host *host, struct message *message)
         struct record *record = host->records[i];
 
         if (!record->vm && record->entry)
-            record->disk_bytes = usage_measure(host, catalogue, record->entry);
+            record->usage = usage_measure(host, catalogue, record->entry);
     }
     report_apply(host, 0, "catalogue", NULL);
 }

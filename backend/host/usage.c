@@ -1,34 +1,107 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How much disk each VM's own volumes use; measured at the start and by the sweep, on a worker. */
+/* What is on each VM's disk; measured at the start and by the sweep, on a worker. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "internal.h"
 
-uint64_t usage_measure(struct host *host, const struct catalogue *catalogue,
-                       const struct catalogue_entry *entry)
+#define FIREWALL_MAX (1024 * 1024)
+
+static const char *const volumes[] = {"root", "private", "volatile"};
+
+/* An own volume's attributes; false where it has none. */
+static bool volume_stat(struct host *host, const struct catalogue *catalogue,
+                        const struct catalogue_entry *entry, const char *volume,
+                        struct stat *ret_attributes)
 {
-    static const char *const volumes[] = {"root", "private", "volatile"};
-    uint64_t bytes = 0;
+    char *path CLEANUP_FREE = NULL;
 
-    for (size_t i = 0; i < ARRAY_SIZE(volumes); i++) {
-        char *path CLEANUP_FREE = NULL;
-        struct stat attributes;
+    if (strcmp(volume, "root") == 0 && !entry->updateable)
+        return false; /* the template's */
+    path = volume_path(host, catalogue, entry, volume);
+    return path && stat(path, ret_attributes) == 0 && S_ISREG(ret_attributes->st_mode);
+}
 
-        if (i == 0 && !entry->updateable)
-            continue; /* the template's */
-        path = volume_path(host, catalogue, entry, volumes[i]);
-        if (path && stat(path, &attributes) == 0 && S_ISREG(attributes.st_mode))
-            bytes += (uint64_t)attributes.st_blocks * 512;
+static char *firewall_path(const struct host *host, const struct catalogue_entry *entry)
+{
+    const char *file = name_value_find(entry->prefs, entry->pref_count, "firewall_conf");
+    char *directory CLEANUP_FREE = entry_directory(host, entry), *path;
+
+    if (!file || !*file || strchr(file, '/'))
+        file = "firewall.xml";
+    return directory && asprintf(&path, "%s/%s", directory, file) >= 0 ? path : NULL;
+}
+
+struct usage usage_measure(struct host *host, const struct catalogue *catalogue,
+                           const struct catalogue_entry *entry)
+{
+    char *firewall CLEANUP_FREE = firewall_path(host, entry);
+    struct usage usage = {0};
+    struct stat attributes;
+
+    for (size_t i = 0; i < ARRAY_SIZE(volumes); i++)
+        if (volume_stat(host, catalogue, entry, volumes[i], &attributes))
+            usage.disk_bytes += (uint64_t)attributes.st_blocks * 512;
+    if (firewall && stat(firewall, &attributes) == 0 && S_ISREG(attributes.st_mode)) {
+        usage.has_firewall = true;
+        usage.firewall_changed = attributes.st_mtim;
     }
-    return bytes;
+    return usage;
+}
+
+bool usage_equal(const struct usage *a, const struct usage *b)
+{
+    return a->disk_bytes == b->disk_bytes && a->has_firewall == b->has_firewall &&
+           a->firewall_changed.tv_sec == b->firewall_changed.tv_sec &&
+           a->firewall_changed.tv_nsec == b->firewall_changed.tv_nsec;
+}
+
+int host_vm_firewall(struct host *host, const struct vm *vm, char **ret_text, size_t *ret_length)
+{
+    char *path CLEANUP_FREE = vm->entry ? firewall_path(host, vm->entry) : NULL;
+    struct text text CLEANUP_TEXT = TEXT_INIT;
+    int fd CLEANUP_CLOSE = -1;
+    char block[4096];
+    ssize_t size;
+
+    if (!path)
+        return -ENOENT;
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    while ((size = read(fd, block, sizeof(block))) > 0 && text.length < FIREWALL_MAX)
+        text_append(&text, block, (size_t)size);
+    return size < 0 ? -errno : text_take(&text, ret_text, ret_length);
+}
+
+static struct timespec newer(struct timespec a, struct timespec b)
+{
+    return a.tv_sec > b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec) ? a : b;
+}
+
+struct timespec host_vm_last_change(struct host *host, const struct vm *vm)
+{
+    const struct host_snapshot *snapshot = host_snapshot(host);
+    struct timespec newest = vm->entry_changed;
+    struct stat attributes;
+
+    if (vm_is_active(vm) && vm->vm_class != VM_CLASS_ADMIN)
+        clock_gettime(CLOCK_REALTIME, &newest);
+    for (size_t i = 0; vm->entry && snapshot->catalogue && i < ARRAY_SIZE(volumes); i++)
+        if (volume_stat(host, snapshot->catalogue, vm->entry, volumes[i], &attributes))
+            newest = newer(newest, attributes.st_mtim);
+    host_snapshot_unref(snapshot);
+    return newest;
 }
 
 struct measured {
     struct message message;
     struct host *host;
     const struct host_snapshot *snapshot;
-    uint64_t *bytes; /* in the order of the snapshot's VMs */
+    struct usage *usages; /* in the order of the snapshot's VMs */
 };
 
 static void apply(struct host *host, struct message *message)
@@ -42,15 +115,15 @@ static void apply(struct host *host, struct message *message)
         int order = strcmp(snapshot->vms[i]->name, record_name(record));
 
         if (order == 0 && record->identity == snapshot->vms[i]->identity &&
-            record->disk_bytes != measured->bytes[i]) {
-            record->disk_bytes = measured->bytes[i];
+            !usage_equal(&record->usage, &measured->usages[i])) {
+            record->usage = measured->usages[i];
             record->dirty = true;
         }
         i += order <= 0;
         r += order >= 0;
     }
     host_snapshot_unref(snapshot);
-    free(measured->bytes);
+    free(measured->usages);
 }
 
 static void measure(void *cookie)
@@ -60,7 +133,7 @@ static void measure(void *cookie)
 
     for (size_t i = 0; i < snapshot->vm_count; i++)
         if (snapshot->vms[i]->entry && snapshot->catalogue)
-            measured->bytes[i] =
+            measured->usages[i] =
                 usage_measure(measured->host, snapshot->catalogue, snapshot->vms[i]->entry);
     host_post(measured->host, &measured->message);
 }
@@ -74,10 +147,10 @@ void usage_start(struct host *host)
     measured->message.apply = apply;
     measured->host = host;
     measured->snapshot = host_snapshot(host);
-    measured->bytes = calloc(measured->snapshot->vm_count + 1, sizeof(*measured->bytes));
-    if (measured->bytes && pool_run(host->pool, measure, measured) == 0)
+    measured->usages = calloc(measured->snapshot->vm_count + 1, sizeof(*measured->usages));
+    if (measured->usages && pool_run(host->pool, measure, measured) == 0)
         return;
     host_snapshot_unref(measured->snapshot);
-    free(measured->bytes);
+    free(measured->usages);
     free(measured);
 }

@@ -158,6 +158,11 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
 static bool definition_equal(const struct vm *a, const struct vm *b, uint64_t hash_a,
                              uint64_t hash_b)
 {
@@ -169,7 +174,8 @@ static bool definition_equal(const struct vm *a, const struct vm *b, uint64_t ha
 }
 
 /* Gives each field its time: now if it differs from before. */
-static bool set_times(struct vm *vm, const struct vm *before, bool definition_same)
+static bool set_times(struct vm *vm, const struct vm *before, bool definition_same,
+                      bool firewall_same)
 {
     const bool same[VM_FIELD_COUNT] = {
         [VM_FIELD_STATE] = vm->state == before->state,
@@ -180,7 +186,7 @@ static bool set_times(struct vm *vm, const struct vm *before, bool definition_sa
         [VM_FIELD_STATS] = stats_equal(vm, before),
         [VM_FIELD_DEFINITION] = definition_same,
         [VM_FIELD_COMMANDS] = strcmp(vm_commands(vm), vm_commands(before)) == 0,
-        [VM_FIELD_FIREWALL] = true,
+        [VM_FIELD_FIREWALL] = vm->has_firewall == before->has_firewall && firewall_same,
     };
     struct timespec now = clock_wall_unique();
     bool all = vm->entry == before->entry && vm->domain == before->domain;
@@ -211,22 +217,26 @@ const struct vm *vm_build(struct host *host, struct record *record)
     vm->uuid = record->entry && record->entry->uuid[0] ? record->entry->uuid
                : vm->domain                            ? vm->domain->uuid
                                                        : "";
-    vm->disk_bytes = record->disk_bytes;
+    vm->disk_bytes = record->usage.disk_bytes;
+    vm->has_firewall = record->usage.has_firewall;
     vm->error_lines = error_lines_text(&record->errors);
     if (!before) {
         struct timespec now = clock_wall_unique();
 
         for (size_t field = 0; field < VM_FIELD_COUNT; field++)
             vm->changed[field] = now;
+        vm->changed[VM_FIELD_FIREWALL] = record->usage.firewall_changed;
         vm->entry_changed = host->catalogue ? host->catalogue->modified : now;
         record->definition_hash = hash;
         return vm;
     }
-    if (set_times(vm, before, definition_equal(vm, before, hash, record->definition_hash))) {
+    if (set_times(vm, before, definition_equal(vm, before, hash, record->definition_hash),
+                  same_time(record->usage.firewall_changed, before->changed[VM_FIELD_FIREWALL]))) {
         vm_unref(vm);
         return vm_ref(before);
     }
     record->definition_hash = hash;
+    vm->changed[VM_FIELD_FIREWALL] = record->usage.firewall_changed;
     vm->entry_changed = before->entry_changed;
     if (vm->entry == before->entry) {
         vm->item_changed = times_ref(before->item_changed);

@@ -57,6 +57,7 @@ struct vm {
     const char *uuid;  /* the catalogue's, else the hypervisor's, else "" */
     char *error_lines; /* the `error` file's content; NULL: empty */
     uint64_t disk_bytes;
+    bool has_firewall; /* there is a firewall file on disk */
     struct timespec changed[VM_FIELD_COUNT];
     struct timespec entry_changed; /* when the entry as a whole last changed */
     /* when each item last changed: prefs, services, features, tags in the entry's order; NULL: all
@@ -131,6 +132,13 @@ char *host_vm_directory(struct host *host, const struct vm *vm);
  * hypervisor. */
 int host_vm_definition(struct host *host, const struct vm *vm, char **ret_xml,
                        struct error *ret_error);
+
+/** The VM's firewall rules as stored, to be freed.  Reads the disk.  -ENOENT where there are none. */
+int host_vm_firewall(struct host *host, const struct vm *vm, char **ret_text, size_t *ret_length);
+
+/** When the VM last changed: the newest of its volumes and its entry; now while it runs.  Reads the
+ * disk. */
+struct timespec host_vm_last_change(struct host *host, const struct vm *vm);
 
 /** The commands that are valid for the VM now, one a line, as a constant string. */
 const char *vm_commands(const struct vm *vm);
