@@ -10,7 +10,8 @@
 #include "stream.h"
 
 struct run {
-    struct run *next, **link; /* in the service's list, under its lock */
+    /* in the service's list, under its lock; link is NULL outside of it */
+    struct run *next, **link;
     struct backup_plan *plan;
     struct backup_service *service;
     struct backup_stream *stream;
@@ -187,12 +188,12 @@ static void run_free(void *cookie)
     struct run *run = cookie;
     struct backup_service *service = run->service;
 
-    if (run->link) {
-        LOCK_SCOPE(&service->lock);
+    pthread_mutex_lock(&service->lock);
+    if (run->link)
         *run->link = run->next;
-        if (run->next)
-            run->next->link = run->link;
-    }
+    if (run->next)
+        run->next->link = run->link;
+    pthread_mutex_unlock(&service->lock);
     free(run->vm_name);
     free(run);
     service_unref(service);
