@@ -15,13 +15,14 @@
 
 #define TRIES 5
 
-enum domain_state reading_state(int id, int state)
+enum domain_state reading_state(int id, int state, int reason)
 {
     if (id < 0)
         return DOMAIN_HALTED;
     switch (state) {
     case VIR_DOMAIN_PAUSED:
-        return DOMAIN_PAUSED;
+        /* being started: nobody has paused it */
+        return reason == VIR_DOMAIN_PAUSED_STARTING_UP ? DOMAIN_TRANSIENT : DOMAIN_PAUSED;
     case VIR_DOMAIN_PMSUSPENDED:
         return DOMAIN_SUSPENDED;
     case VIR_DOMAIN_CRASHED:
@@ -70,11 +71,14 @@ static int64_t start_time(int id, const struct domain *previous, unsigned flags)
 /* Fetches what libvirt must be asked for.  `ret_torn`: id and state may be of two moments. */
 static enum reading fetch(virDomainPtr handle, struct domain *domain, bool *ret_torn)
 {
+    int persistent, state, reason = 0;
     virDomainInfo info;
-    int persistent;
 
     domain->id = (int)virDomainGetID(handle);
     if (virDomainGetInfo(handle, &info) < 0)
+        return failure();
+    state = info.state;
+    if (state == VIR_DOMAIN_PAUSED && virDomainGetState(handle, &state, &reason, 0) < 0)
         return failure();
     persistent = virDomainIsPersistent(handle);
     if (persistent < 0)
@@ -83,7 +87,7 @@ static enum reading fetch(virDomainPtr handle, struct domain *domain, bool *ret_
     if (!domain->xml)
         return failure();
     *ret_torn = domain->id >= 0 && id_in(domain->xml) != domain->id;
-    domain->state = reading_state(domain->id, info.state);
+    domain->state = reading_state(domain->id, state, reason);
     domain->persistent = persistent;
     domain->cpu_time_ns = domain->id < 0 ? 0 : info.cpuTime;
     domain->memory_kib = info.memory;

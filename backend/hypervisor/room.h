@@ -103,8 +103,8 @@ enum reading reading_domain(virDomainPtr handle, struct domain *previous, unsign
 enum reading reading_look(virConnectPtr connection, const char *uuid, struct domain *previous,
                           unsigned flags, struct domain **ret_domain);
 
-/** How Qubes calls a domain of this id and libvirt state. */
-enum domain_state reading_state(int id, int state);
+/** How Qubes calls a domain of this id and libvirt state and reason. */
+enum domain_state reading_state(int id, int state, int reason);
 
 /* definition.c */
 

@@ -350,15 +350,17 @@ static void test_no_hypervisor(void **state)
 static void test_states(void **state)
 {
     (void)state;
-    assert_int_equal(reading_state(-1, VIR_DOMAIN_CRASHED), DOMAIN_HALTED);
-    assert_int_equal(reading_state(-1, VIR_DOMAIN_SHUTOFF), DOMAIN_HALTED);
-    assert_int_equal(reading_state(3, VIR_DOMAIN_NOSTATE), DOMAIN_RUNNING);
-    assert_int_equal(reading_state(3, VIR_DOMAIN_BLOCKED), DOMAIN_RUNNING);
-    assert_int_equal(reading_state(3, VIR_DOMAIN_PAUSED), DOMAIN_PAUSED);
-    assert_int_equal(reading_state(3, VIR_DOMAIN_PMSUSPENDED), DOMAIN_SUSPENDED);
-    assert_int_equal(reading_state(3, VIR_DOMAIN_SHUTDOWN), DOMAIN_HALTING);
-    assert_int_equal(reading_state(3, VIR_DOMAIN_CRASHED), DOMAIN_CRASHED);
-    assert_int_equal(reading_state(3, VIR_DOMAIN_SHUTOFF), DOMAIN_DYING);
+    assert_int_equal(reading_state(-1, VIR_DOMAIN_CRASHED, 0), DOMAIN_HALTED);
+    assert_int_equal(reading_state(-1, VIR_DOMAIN_SHUTOFF, 0), DOMAIN_HALTED);
+    assert_int_equal(reading_state(3, VIR_DOMAIN_NOSTATE, 0), DOMAIN_RUNNING);
+    assert_int_equal(reading_state(3, VIR_DOMAIN_BLOCKED, 0), DOMAIN_RUNNING);
+    assert_int_equal(reading_state(3, VIR_DOMAIN_PAUSED, 0), DOMAIN_PAUSED);
+    assert_int_equal(reading_state(3, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_STARTING_UP),
+                     DOMAIN_TRANSIENT);
+    assert_int_equal(reading_state(3, VIR_DOMAIN_PMSUSPENDED, 0), DOMAIN_SUSPENDED);
+    assert_int_equal(reading_state(3, VIR_DOMAIN_SHUTDOWN, 0), DOMAIN_HALTING);
+    assert_int_equal(reading_state(3, VIR_DOMAIN_CRASHED, 0), DOMAIN_CRASHED);
+    assert_int_equal(reading_state(3, VIR_DOMAIN_SHUTOFF, 0), DOMAIN_DYING);
 }
 
 static void test_queue(void **state)
