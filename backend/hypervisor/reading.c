@@ -68,8 +68,10 @@ static int64_t start_time(int id, const struct domain *previous, unsigned flags)
     return flags & READING_LATE ? 0 : time(NULL);
 }
 
-/* Fetches what libvirt must be asked for.  `ret_torn`: id and state may be of two moments. */
-static enum reading fetch(virDomainPtr handle, struct domain *domain, bool *ret_torn)
+/* Fetches what libvirt must be asked for.  `ret_torn`: id and state may be of two moments;
+ * `ret_starting`: its processors have not run yet. */
+static enum reading fetch(virDomainPtr handle, struct domain *domain, bool *ret_torn,
+                          bool *ret_starting)
 {
     int persistent, state, reason = 0;
     virDomainInfo info;
@@ -88,6 +90,9 @@ static enum reading fetch(virDomainPtr handle, struct domain *domain, bool *ret_
         return failure();
     *ret_torn = domain->id >= 0 && id_in(domain->xml) != domain->id;
     domain->state = reading_state(domain->id, state, reason);
+    *ret_starting =
+        domain->id >= 0 && state == VIR_DOMAIN_PAUSED &&
+        (reason == VIR_DOMAIN_PAUSED_STARTING_UP || reason == VIR_DOMAIN_PAUSED_UNKNOWN);
     domain->persistent = persistent;
     domain->cpu_time_ns = domain->id < 0 ? 0 : info.cpuTime;
     domain->memory_kib = info.memory;
@@ -101,6 +106,7 @@ static enum reading read_once(virDomainPtr handle, struct domain *previous, unsi
                               struct domain **ret_domain, bool *ret_torn)
 {
     struct domain *domain;
+    bool starting = false;
     enum reading result;
 
     *ret_torn = false;
@@ -117,10 +123,16 @@ static enum reading read_once(virDomainPtr handle, struct domain *previous, unsi
         domain_unref(domain);
         return READING_FAILED;
     }
-    result = fetch(handle, domain, ret_torn);
+    result = fetch(handle, domain, ret_torn, &starting);
     if (result != READING_DONE) {
         domain_unref(domain);
         return result;
+    }
+    /* QEMU starts with its processors stopped, which nobody meant as a pause: the domain is shown
+     * once it runs, as its Started event will tell; one found so by a sweep is shown as it is */
+    if (starting && !(flags & READING_LATE) && (!previous || previous->id < 0)) {
+        domain->id = -1;
+        domain->state = DOMAIN_HALTED;
     }
     domain->start_time = start_time(domain->id, previous, flags);
     /* what a start of ours would define is made from the template, not from what was */
