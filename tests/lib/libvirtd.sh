@@ -63,14 +63,16 @@ X
     cat >/etc/libvirt/virtlogd.conf <<X
 log_outputs = "2:file:$1/virtlogd.log"
 X
-    virtlogd -d -p /run/libvirt/virtlogd.pid -f /etc/libvirt/virtlogd.conf || return 1
+    virtlogd -d -p /run/libvirt/virtlogd.pid -f /etc/libvirt/virtlogd.conf 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- ||
+        return 1
     libvirtd_restart "$1"
 }
 
 # Starts libvirtd alone, where it was killed.
 libvirtd_restart()
 {
-    libvirtd -d -p /run/libvirt/libvirtd.pid -f /etc/libvirt/libvirtd.conf || return 1
+    libvirtd -d -p /run/libvirt/libvirtd.pid -f /etc/libvirt/libvirtd.conf 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- ||
+        return 1
     for libvirtd_try in 1 2 3 4 5 6 7 8 9 10; do
         if virsh -q -c qemu:///system uri >/dev/null 2>"$1/virsh.log"; then
             return 0
