@@ -15,13 +15,6 @@
 
 #define MANY 1000
 
-/* The test driver keeps libxml2 nodes of definitions, under a lock of libvirt's that TSan can't see. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "race:libxml2.so.2";
-}
-
 struct room {
     struct heard *heard;
     struct hypervisor *hypervisor;
