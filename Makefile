@@ -77,32 +77,32 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/libbackend.a
 # call make again: only then does pkg-config know the libraries.
 
 demo:
-	tests/lib/packages.sh build demo
-	+$(MAKE) --no-print-directory -j$(JOBS) all SAN=
-	tests/demo/demo.sh start $(OUT)
+	@tests/lib/packages.sh build demo
+	@+$(MAKE) --no-print-directory -j$(JOBS) all SAN=
+	@tests/demo/demo.sh start $(OUT)
 
 demo-stop:
-	tests/demo/demo.sh stop $(OUT)
+	@tests/demo/demo.sh stop $(OUT)
 
 # gcc, clang, ASan with UBSan, TSan; each test that runs a daemon runs it with ASan
 test:
-	tests/lib/packages.sh build test
-	+$(MAKE) --no-print-directory -j$(JOBS) all unit-tests SAN=
-	+$(MAKE) --no-print-directory -j$(JOBS) all unit-tests SAN= OUT=$(OUT)/clang CC=clang
-	+$(MAKE) --no-print-directory -j$(JOBS) all unit-tests SAN=asan
-	+$(MAKE) --no-print-directory -j$(JOBS) all unit-tests SAN=tsan
-	tests/run --out $(OUT) --jobs $(JOBS) unit --build asan unit mount interop \
+	@tests/lib/packages.sh build test
+	@+$(MAKE) --no-print-directory -j$(JOBS) all unit-tests SAN=
+	@+$(MAKE) --no-print-directory -j$(JOBS) all unit-tests SAN= OUT=$(OUT)/clang CC=clang
+	@+$(MAKE) --no-print-directory -j$(JOBS) all unit-tests SAN=asan
+	@+$(MAKE) --no-print-directory -j$(JOBS) all unit-tests SAN=tsan
+	@tests/run --out $(OUT) --jobs $(JOBS) unit --build asan unit mount interop \
 		--build tsan unit mount/control mount/catalogue
 
 bench:
-	tests/lib/packages.sh build test
-	+$(MAKE) --no-print-directory -j$(JOBS) all SAN=
+	@tests/lib/packages.sh build test
+	@+$(MAKE) --no-print-directory -j$(JOBS) all SAN=
 	@if [ -x tests/bench/run ]; then tests/bench/run $(OUT); else echo "no benchmarks yet"; fi
 
 fuzz:
-	tests/lib/packages.sh build test
-	+$(MAKE) --no-print-directory -j$(JOBS) fuzz-targets SAN=fuzz CC=clang
-	tests/fuzz/run $(OUT)/fuzz $(FUZZ_SECONDS)
+	@tests/lib/packages.sh build test
+	@+$(MAKE) --no-print-directory -j$(JOBS) fuzz-targets SAN=fuzz CC=clang
+	@tests/fuzz/run $(OUT)/fuzz $(FUZZ_SECONDS)
 
 install: all
 	install -D -m 755 $(B)/qubesfs $(DESTDIR)$(SBINDIR)/qubesfs
