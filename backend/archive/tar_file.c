@@ -156,3 +156,13 @@ int tar_write_file(struct tar_writer *writer, struct tar_member *member, int fd,
     }
     return result;
 }
+
+int tar_count_file(struct tar_writer *writer, struct tar_member *member, const struct stat *status)
+{
+    uint64_t size = (uint64_t)status->st_size;
+
+    writer->disk_bytes += (uint64_t)status->st_blocks * 512;
+    member->type = TAR_FILE;
+    writer->written += size + tar_padding(size, TAR_BLOCK);
+    return tar_write_header(writer, member, NULL);
+}

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 #include "qubesfs/log.h"
@@ -35,7 +36,7 @@ struct entry {
 
 static int write_entry(struct walk *walk, struct entry *entry);
 
-static int fail(struct walk *walk, int code, const char *what, const struct entry *entry)
+static int fail(const struct walk *walk, int code, const char *what, const struct entry *entry)
 {
     return error_set(walk->error, code, "can't %s %s: %s", what, entry->path, strerror(-code));
 }
@@ -248,9 +249,13 @@ static int write_directory(struct walk *walk, const struct entry *entry, int fd)
 static int write_opened(struct walk *walk, struct entry *entry, bool follow)
 {
     mode_t type = entry->status.st_mode & S_IFMT;
-    int fd CLEANUP_CLOSE = open_entry(walk, entry, follow, OPEN_FLAGS);
-    struct tar_member member;
+    struct tar_member member = member_of(walk, entry);
+    int fd CLEANUP_CLOSE = -1;
 
+    if (!walk->writer->sink && walk->source->live && type == S_IFREG &&
+        entry->status.st_blocks >= (entry->status.st_size + 511) / 512)
+        return tar_count_file(walk->writer, &member, &entry->status);
+    fd = open_entry(walk, entry, follow, OPEN_FLAGS);
     if (fd < 0)
         return may_vanish(walk, entry, fd) ? 0 : fail(walk, fd, "open", entry);
     if (fstat(fd, &entry->status))
@@ -291,15 +296,50 @@ static int follow_link(struct walk *walk, struct entry *entry, bool *ret_danglin
     return fstat(fd, &entry->status) ? fail(walk, -errno, "look at", entry) : 0;
 }
 
+/* True for what is mounted in a live tree and can't even be looked at: another user's FUSE file
+ * system, or one whose process has died.  Asked for nothing, statx tells the device all the same.
+ */
+static bool is_out_of_reach(const struct walk *walk, const struct entry *entry, int code)
+{
+    struct statx status;
+
+    if (!walk->source->live || !entry->parent)
+        return false;
+    if (code == -ENOTCONN)
+        return true;
+    return code == -EACCES &&
+           statx(entry->directory, entry->base, AT_SYMLINK_NOFOLLOW, 0, &status) == 0 &&
+           makedev(status.stx_dev_major, status.stx_dev_minor) != entry->parent->status.st_dev;
+}
+
+static int look_at(const struct walk *walk, struct entry *entry, bool *ret_there)
+{
+    int code;
+
+    *ret_there = true;
+    if (fstatat(entry->directory, entry->base, &entry->status, AT_SYMLINK_NOFOLLOW) == 0)
+        return 0;
+    code = -errno;
+    *ret_there = false;
+    if (may_vanish(walk, entry, code))
+        return 0;
+    if (!is_out_of_reach(walk, entry, code))
+        return fail(walk, code, "look at", entry);
+    log_info("%s is left out of the backup: something is mounted there that can't be reached",
+             entry->path);
+    return 0;
+}
+
 static int write_entry(struct walk *walk, struct entry *entry)
 {
-    bool follow = false, done = true;
+    bool follow = false, done = true, there;
     int result;
 
     if (walk->writer->output && walk->writer->output->cancelled(walk->writer->output->cookie))
         return error_set(walk->error, -ECANCELED, "the backup was given up");
-    if (fstatat(entry->directory, entry->base, &entry->status, AT_SYMLINK_NOFOLLOW))
-        return may_vanish(walk, entry, -errno) ? 0 : fail(walk, -errno, "look at", entry);
+    result = look_at(walk, entry, &there);
+    if (result < 0 || !there)
+        return result;
     if (S_ISLNK(entry->status.st_mode) && (walk->source->dereference || !entry->parent)) {
         bool dangling;
 

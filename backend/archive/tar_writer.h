@@ -42,4 +42,7 @@ int tar_write_end(struct tar_writer *writer);
 int tar_write_file(struct tar_writer *writer, struct tar_member *member, int fd,
                    const struct stat *status, bool live, const char *path, struct error *ret_error);
 
+/** Counts a file that has no holes, in a measuring writer, without opening it (a home has many). */
+int tar_count_file(struct tar_writer *writer, struct tar_member *member, const struct stat *status);
+
 #endif

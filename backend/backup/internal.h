@@ -122,7 +122,8 @@ void job_marks_free(struct catalogue_mark *marks, size_t count);
 
 /* size.c */
 
-struct size_cache;
+/** An upper bound for the whole archive of a job whose items were measured. */
+uint64_t job_bound(const struct job *job, const struct archive_options *options);
 
 int size_cache_new(struct size_cache **ret_cache);
 void size_cache_free(struct size_cache *cache);

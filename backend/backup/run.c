@@ -23,6 +23,8 @@ struct run {
     struct secret *passphrase;
     struct catalogue_mark *marks;
     size_t mark_count;
+    uint64_t bound;                      /* the stream may not become longer: see run_write */
+    const struct archive_output *output; /* the stream */
 };
 
 /* Lets go of what one attempt has gathered. */
@@ -114,6 +116,28 @@ static int check_still_halted(const struct run *run, const struct item *item,
                      item->vm->name);
 }
 
+/*
+ * The file's size was told as `bound` at most, and a tool that reads through the page cache takes
+ * that for the end.  A home that has grown beyond all slack makes the read fail; it is never cut
+ * short.
+ */
+static int run_write(void *cookie, const void *data, size_t length)
+{
+    struct run *run = cookie;
+
+    if (length > run->bound)
+        return -EFBIG;
+    run->bound -= length;
+    return run->output->write(run->output->cookie, data, length);
+}
+
+static bool run_cancelled(void *cookie)
+{
+    struct run *run = cookie;
+
+    return run->output->cancelled(run->output->cookie);
+}
+
 static void cleanup_writer(struct archive_writer **writer)
 {
     archive_writer_free(*writer);
@@ -123,12 +147,15 @@ static int run_run(void *cookie, const struct archive_output *output, struct err
 {
     struct run *run = cookie;
     struct archive_options options = plan_options(run->plan);
+    struct archive_output bounded = {run, run_write, run_cancelled};
     struct archive_writer *writer CLEANUP(cleanup_writer) = NULL;
     int result;
 
+    run->output = output;
+    run->bound = job_bound(&run->job, &options);
     options.passphrase = run->passphrase;
     options.time = time(NULL);
-    result = archive_writer_new(&options, output, &writer, ret_error);
+    result = archive_writer_new(&options, &bounded, &writer, ret_error);
     if (result == 0)
         result = write_catalogue(run, writer, ret_error);
     for (size_t i = 0; result == 0 && i < run->job.count; i++) {
@@ -139,6 +166,10 @@ static int run_run(void *cookie, const struct archive_output *output, struct err
         if (result == 0)
             result = check_still_halted(run, item, ret_error);
     }
+    if (result == -EFBIG)
+        result =
+            error_set(ret_error, -EBUSY,
+                      "what is backed up has grown beyond the size that was told; begin again");
     return result;
 }
 

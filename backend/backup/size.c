@@ -156,6 +156,19 @@ static uint64_t catalogue_bound(const struct backup_service *service, const stru
     return archive_data_size((size_t)length);
 }
 
+uint64_t job_bound(const struct job *job, const struct archive_options *options)
+{
+    uint64_t size = archive_bound_header(options);
+
+    size += archive_bound_file(options, catalogue_bound(job->service, job));
+    for (size_t i = 0; i < job->count; i++) {
+        uint64_t bytes = job->items[i].size.tar_bytes;
+
+        size += archive_bound_file(options, bytes + (job->items[i].live ? LIVE_SLACK(bytes) : 0));
+    }
+    return size;
+}
+
 /*
  * Header and catalogue are always counted, so that the size is never 0: not even when nothing can
  * be backed up now, because a tool that copies nothing from an empty file would not meet the read's
@@ -166,24 +179,14 @@ int backup_size(struct backup_plan *plan, const char *vm_name, uint64_t *ret_siz
     struct archive_options options = plan_options(plan);
     struct job job CLEANUP(job_free);
     struct error ignored;
-    uint64_t size;
     int result = job_make(plan, vm_name, &job, &ignored);
 
     if (result == -ENOMEM)
         return result;
-    size = archive_bound_header(&options);
-    size += archive_bound_file(&options, catalogue_bound(plan->service, &job));
-    for (size_t i = 0; i < job.count; i++) {
-        struct item *item = &job.items[i];
-
-        /* what can't be measured makes the read fail, too */
-        if (item_measure(&job, item, &ignored) < 0)
-            continue;
-        if (item->live)
-            item->size.tar_bytes += LIVE_SLACK(item->size.tar_bytes);
-        size += archive_bound_file(&options, item->size.tar_bytes);
-    }
-    *ret_size = size;
+    /* what can't be measured (and is left at 0) makes the read fail, too */
+    for (size_t i = 0; i < job.count; i++)
+        item_measure(&job, &job.items[i], &ignored);
+    *ret_size = job_bound(&job, &options);
     return 0;
 }
 

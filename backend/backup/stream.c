@@ -1,53 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "stream.h"
-
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "qubesfs/cleanup.h"
-
-#define RING_SIZE ((uint64_t)STREAM_AHEAD + STREAM_BACK)
-/* the thread hands over its bytes in steps of this, so that nobody waits for more than they need */
-#define STEP (256u << 10)
-/* how long a first read that is not at offset 0 may be a kernel's read-ahead that came too early */
-#define FIRST_READ_WAIT_MS 300
-
-enum state { IDLE, STARTING, RUNNING, DRAINING, ENDED, FAILED };
-
-struct request {
-    struct request *next;
-    uint64_t offset;
-    size_t size;
-    void (*done)(void *cookie, ssize_t result, const void *data);
-    void *cookie;
-    ssize_t result; /* set when it is moved to `delivering` */
-    const void *data;
-    void *copy; /* of data that goes around the ring's end */
-};
-
-struct backup_stream {
-    const struct stream_work *work;
-    void *cookie;
-    atomic_uint references; /* the owner's, the thread's, and one for each call under way */
-    atomic_bool closed;     /* set under the lock, read by the thread without */
-
-    pthread_mutex_t lock; /* guards everything below; taken after the service's */
-    pthread_cond_t wake;  /* for the thread: a read came or was answered, or it is to end */
-    enum state state;
-    int code; /* of FAILED */
-    unsigned char *ring;
-    uint64_t head;     /* bytes made */
-    uint64_t reserved; /* >= head: the thread is writing up to here */
-    uint64_t consumed;
-    struct request *pending; /* not answered */
-    struct request
-        *delivering; /* their data in the ring is being used: it must not be overwritten */
-};
+#include "stream_state.h"
 
 int stream_new(const struct stream_work *work, void *cookie, struct backup_stream **ret_stream)
 {
@@ -75,7 +33,7 @@ int stream_new(const struct stream_work *work, void *cookie, struct backup_strea
     return 0;
 }
 
-static void stream_unref(struct backup_stream *stream)
+void stream_unref(struct backup_stream *stream)
 {
     if (atomic_fetch_sub(&stream->references, 1) != 1)
         return;
@@ -87,7 +45,7 @@ static void stream_unref(struct backup_stream *stream)
 }
 
 /*
- * Answering.  The functions down to `answer` are called with the lock held.
+ * Answering.  The functions down to stream_refuse_all are called with the lock held.
  */
 
 /* Takes the request out of `list`; false if it is not in it. */
@@ -172,7 +130,7 @@ static struct request *next_ready(struct backup_stream *stream)
 }
 
 /* Answers all that can be answered; lets go of the lock while it does. */
-static void answer(struct backup_stream *stream)
+void stream_answer(struct backup_stream *stream)
 {
     struct request *request;
 
@@ -188,177 +146,21 @@ static void answer(struct backup_stream *stream)
 }
 
 /* Answers all that wait with `code`, whatever there is. */
-static void refuse_all(struct backup_stream *stream, int code)
+void stream_refuse_all(struct backup_stream *stream, int code)
 {
-    while (stream->pending) {
-        struct request *request = stream->pending;
+    struct request *refused = stream->pending;
 
-        stream->pending = request->next;
-        pthread_mutex_unlock(&stream->lock);
-        request->done(request->cookie, code, NULL);
-        free(request);
-        pthread_mutex_lock(&stream->lock);
-    }
-}
+    /* those that come while this goes on are for the next attempt */
+    stream->pending = NULL;
+    pthread_mutex_unlock(&stream->lock);
+    while (refused) {
+        struct request *next = refused->next;
 
-/*
- * The thread.
- */
-
-/* How many bytes may be made now.  Called with the lock held. */
-static uint64_t room(const struct backup_stream *stream)
-{
-    uint64_t limit = stream->consumed + STREAM_AHEAD;
-
-    for (const struct request *request = stream->delivering; request; request = request->next)
-        if (request->result > 0 && !request->copy && limit > request->offset + RING_SIZE)
-            limit = request->offset + RING_SIZE;
-    return limit > stream->head ? limit - stream->head : 0;
-}
-
-static int stream_write(void *cookie, const void *data, size_t length)
-{
-    struct backup_stream *stream = cookie;
-    const unsigned char *bytes = data;
-
-    LOCK_SCOPE(&stream->lock);
-    while (length > 0) {
-        uint64_t at = stream->head % RING_SIZE, piece;
-
-        while ((piece = room(stream)) == 0 && !atomic_load(&stream->closed))
-            pthread_cond_wait(&stream->wake, &stream->lock);
-        if (atomic_load(&stream->closed))
-            return -ECANCELED;
-        if (piece > RING_SIZE - at)
-            piece = RING_SIZE - at;
-        if (piece > STEP)
-            piece = STEP;
-        if (piece > length)
-            piece = length;
-        stream->reserved = stream->head + piece;
-        pthread_mutex_unlock(&stream->lock);
-        memcpy(stream->ring + at, bytes, (size_t)piece);
-        pthread_mutex_lock(&stream->lock);
-        stream->head = stream->reserved;
-        bytes += piece;
-        length -= (size_t)piece;
-        answer(stream);
-    }
-    return 0;
-}
-
-static bool stream_cancelled(void *cookie)
-{
-    return atomic_load(&((struct backup_stream *)cookie)->closed);
-}
-
-/* True once there is a read at the very beginning; false if none comes. */
-static bool wait_for_first(struct backup_stream *stream)
-{
-    struct timespec until;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += FIRST_READ_WAIT_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    LOCK_SCOPE(&stream->lock);
-    for (;;) {
-        for (const struct request *request = stream->pending; request; request = request->next)
-            if (request->offset == 0)
-                return true;
-        if (atomic_load(&stream->closed))
-            return true; /* `begin` is not asked then */
-        if (pthread_cond_timedwait(&stream->wake, &stream->lock, &until) == ETIMEDOUT)
-            return false;
-    }
-}
-
-static void go_back_to_idle(struct backup_stream *stream, int code)
-{
-    LOCK_SCOPE(&stream->lock);
-    stream->state = IDLE;
-    refuse_all(stream, atomic_load(&stream->closed) ? -ECANCELED : code);
-}
-
-/* Returns when all was read, or the reader has gone. */
-static int drain(struct backup_stream *stream)
-{
-    LOCK_SCOPE(&stream->lock);
-    stream->state = DRAINING;
-    answer(stream);
-    while (stream->consumed < stream->head && !atomic_load(&stream->closed))
-        pthread_cond_wait(&stream->wake, &stream->lock);
-    return stream->consumed < stream->head ? -ECANCELED : 0;
-}
-
-static void run(struct backup_stream *stream)
-{
-    struct archive_output output = {stream, stream_write, stream_cancelled};
-    struct error error = {0};
-    int result;
-
-    if (!wait_for_first(stream)) {
-        error_set(&error, -ESPIPE,
-                  "a backup is read from its beginning: there is no unfinished one to go on with");
-        stream->work->ended(stream->cookie, -ESPIPE, 0, &error);
-        go_back_to_idle(stream, -ESPIPE);
-        return;
-    }
-    if (atomic_load(&stream->closed))
-        return;
-    result = stream->work->begin(stream->cookie, &error);
-    if (result < 0) {
-        stream->work->ended(stream->cookie, result, 0, &error);
-        go_back_to_idle(stream, result);
-        return;
+        refused->done(refused->cookie, code, NULL);
+        free(refused);
+        refused = next;
     }
     pthread_mutex_lock(&stream->lock);
-    stream->state = RUNNING;
-    pthread_mutex_unlock(&stream->lock);
-    result = stream->work->run(stream->cookie, &output, &error);
-    if (result == 0)
-        result = drain(stream);
-    if (atomic_load(&stream->closed) && result < 0)
-        result = -ECANCELED;
-    stream->work->ended(stream->cookie, result, stream->head, &error);
-    LOCK_SCOPE(&stream->lock);
-    stream->state = result < 0 ? FAILED : ENDED;
-    stream->code = result;
-    answer(stream);
-}
-
-static void *thread(void *cookie)
-{
-    struct backup_stream *stream = cookie;
-
-    pthread_setname_np(pthread_self(), "backup");
-    run(stream);
-    stream_unref(stream);
-    return NULL;
-}
-
-/* Starts the thread, detached and deaf to signals.  Called with the lock held. */
-static int start(struct backup_stream *stream)
-{
-    sigset_t all, before;
-    pthread_attr_t detached;
-    pthread_t id;
-    int result;
-
-    sigfillset(&all);
-    pthread_attr_init(&detached);
-    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    atomic_fetch_add(&stream->references, 1);
-    stream->state = STARTING;
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    result = pthread_create(&id, &detached, thread, stream);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&detached);
-    if (result) {
-        stream->state = IDLE;
-        atomic_fetch_sub(&stream->references, 1); /* the caller has one as well */
-    }
-    return -result;
 }
 
 /*
@@ -384,11 +186,11 @@ void backup_stream_read(struct backup_stream *stream, off_t offset, size_t size,
     pthread_mutex_lock(&stream->lock);
     request->next = stream->pending;
     stream->pending = request;
-    answer(stream);
+    stream_answer(stream);
     if (stream->pending && stream->state == IDLE)
-        result = start(stream);
+        result = stream_start(stream);
     if (result < 0)
-        refuse_all(stream, result);
+        stream_refuse_all(stream, result);
     pthread_cond_signal(&stream->wake);
     pthread_mutex_unlock(&stream->lock);
     stream_unref(stream);
@@ -415,7 +217,7 @@ void stream_shut(struct backup_stream *stream)
     LOCK_SCOPE(&stream->lock);
     atomic_store(&stream->closed, true);
     pthread_cond_signal(&stream->wake);
-    refuse_all(stream, -ECANCELED);
+    stream_refuse_all(stream, -ECANCELED);
 }
 
 void backup_stream_free(struct backup_stream *stream)
