@@ -1,0 +1,118 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# time limit: 300
+# A backup of three VMs, copied out of the mount by each tool, is restored with tar, openssl and gzip alone,
+# byte for byte: a 300 MB image with holes, an empty one, and one whose stream is exactly one chunk.
+. "$(dirname "$0")/../lib/mount.sh"
+requires openssl gzip rsync busybox python3
+export PASSPHRASE='Größe & "quotes" $x'
+make_host
+vms=$HOST/var/lib/qubes/appvms
+
+for name in large empty exact; do
+    catalogue add $name AppVm and set $name template_qid none and set $name uses_default_netvm False \
+        and set $name netvm_qid none
+    mkdir -p "$vms/$name"
+    truncate -s 4M "$vms/$name/root.img"
+done
+: >"$vms/empty/private.img"
+truncate -s 300M "$vms/large/private.img"
+for at in 0 7 100 101 250; do
+    head -c 1M /dev/urandom | dd of="$vms/large/private.img" bs=1M seek=$at conv=notrunc status=none
+done
+# data to the last byte, no multiple of a block
+printf tail | dd of="$vms/large/private.img" bs=1 seek=$((300 * 1024 * 1024 - 4)) conv=notrunc status=none
+
+qfs_mount
+plan=$P/backups/default
+printf '%s\n' large empty exact >"$plan/include"
+printf '%s\n' "$PASSPHRASE" >"$plan/passphrase"
+
+# the sum of a file's chunks in a backup
+stream_size() {
+    tar -tvif "$1" | awk -v name="$2" 'index($6, name ".") == 1 && $6 !~ /hmac$/ { sum += $3 } END { print sum + 0 }'
+}
+qid() {
+    grep -o "<[^>]* name=\"$1\"[^>]*>" "$CATALOGUE" | grep -o ' qid="[0-9]*"' | tr -dc 0-9
+}
+
+: "--- one whose encrypted stream is exactly 104857600 bytes: random data hardly changes in size"
+chunk=104857600
+size=$((chunk - 60000))
+for try in 1 2 3 4 5 6; do
+    # as much random data as it takes, the same each time but for its end
+    openssl enc -aes-128-ctr -pass pass:x -pbkdf2 -nosalt -in /dev/zero 2>/dev/null |
+        head -c $size >"$vms/exact/private.img" || true
+    printf 'exact\n' >"$plan/include"
+    cat "$plan/backup" >"$TEST_TMP/exact"
+    now=$(stream_size "$TEST_TMP/exact" "vm$(qid exact)/private.img")
+    [ "$now" != $chunk ] || break
+    size=$((size + chunk - now))
+    [ $((chunk - now)) -ge 16 ] || [ $((now - chunk)) -ge 16 ] || size=$((size + 1))
+done
+same "the stream of exact" $chunk "$now"
+rm "$TEST_TMP/exact"
+printf '%s\n' large empty exact >"$plan/include"
+
+: "--- what is where"
+grep -q "private.img.*$vms/large/private.img" "$plan/contents" || fail "$(cat "$plan/contents")"
+reported=$(stat -c %s "$plan/backup")
+blocks=$(stat -c %b "$plan/backup")
+[ $((blocks * 512)) -ge "$reported" ] || fail "it looks sparse: $blocks blocks of $reported bytes"
+
+check() {
+    local out=$TEST_TMP/restored size
+    size=$(stat -c %s "$TEST_TMP/copy")
+    [ "$size" -le "$reported" ] || fail "$1: $size bytes are more than the $reported reported"
+    "$LIB/../../docs/emergency-restore.sh" "$TEST_TMP/copy" "$out"
+    for name in large empty exact; do
+        cmp "$vms/$name/private.img" "$out/vm$(qid $name)/private.img" || fail "$1: $name differs"
+        cmp "$vms/$name/root.img" "$out/vm$(qid $name)/root.img" || fail "$1: $name's root differs"
+    done
+    grep -q 'backup_content="True"' "$out/qubes.xml" || fail "$1: nothing is marked in qubes.xml"
+    [ -e "$out/dom0-home" ] && fail "$1: dom0's home was not asked for"
+    tar -tif "$TEST_TMP/copy" | grep -qx "vm$(qid exact)/private.img.001" || fail "no empty chunk follows"
+    rm -r "$out" "$TEST_TMP/copy"
+}
+
+: "--- the whole, restored"
+cat "$plan/backup" >"$TEST_TMP/copy"
+check cat
+
+# The rest of the tools: a whole backup ends with its last member's padding, and it reads to the end.
+# A smaller selection keeps this quick.
+printf '%s\n' large empty >"$plan/include"
+whole() {
+    local out=$TEST_TMP/restored
+    "$LIB/../../docs/emergency-restore.sh" "$TEST_TMP/copy" "$out" || fail "$1: not restored"
+    cmp "$vms/large/private.img" "$out/vm$(qid large)/private.img" || fail "$1: large differs"
+    [ -e "$out/vm$(qid empty)/private.img" ] || fail "$1: empty is not there"
+    # who reads through the page cache (sendfile) may get zeros after the end, as tape padding
+    [ $(($(stat -c %s "$TEST_TMP/copy") % 512)) = 0 ] || fail "$1: cut within a block"
+    tar -tif "$TEST_TMP/copy" >/dev/null || fail "$1: tar finds fault"
+    rm -r "$out" "$TEST_TMP/copy"
+}
+cp "$plan/backup" "$TEST_TMP/copy" && whole cp
+dd if="$plan/backup" of="$TEST_TMP/copy" bs=64k status=none && whole dd
+busybox cp "$plan/backup" "$TEST_TMP/copy" && whole 'busybox cp'
+python3 -I -c 'import shutil, sys; shutil.copyfile(*sys.argv[1:])' "$plan/backup" "$TEST_TMP/copy" &&
+    whole shutil.copyfile
+head -c 1T "$plan/backup" >"$TEST_TMP/copy" && whole 'head -c'
+install "$plan/backup" "$TEST_TMP/copy" && whole install
+# rsync cannot know the size before: the whole, or loud
+if rsync "$plan/backup" "$TEST_TMP/copy" 2>"$TEST_TMP/rsync"; then
+    whole rsync
+else
+    [ -s "$TEST_TMP/rsync" ] || fail "rsync failed in silence"
+fi
+
+: "--- refusals: loud, and with a line"
+vm=$P/vms/large
+echo start >"$vm/control"
+expect_errno EBUSY pread "$plan/backup" 0
+expect_error "$plan/error" large
+! cat "$plan/backup" >/dev/null 2>&1 || fail "a running VM was backed up"
+echo kill >"$vm/control"
+echo >"$plan/passphrase"
+expect_errno ENOKEY pread "$plan/backup" 0
+expect_error "$plan/error" passphrase
