@@ -133,6 +133,15 @@ static enum reading read_once(virDomainPtr handle, struct domain *previous, unsi
     if (starting && !(flags & READING_LATE) && (!previous || previous->id < 0)) {
         domain->id = -1;
         domain->state = DOMAIN_HALTED;
+        domain->cpu_time_ns = 0;
+        /* as of a halted one too, which is not read again if the start fails */
+        free(domain->xml);
+        domain->xml = virDomainGetXMLDesc(handle, VIR_DOMAIN_XML_INACTIVE);
+        if (!domain->xml) {
+            domain_unref(domain);
+            return failure();
+        }
+        *ret_torn = false;
     }
     domain->start_time = start_time(domain->id, previous, flags);
     /* what a start of ours would define is made from the template, not from what was */

@@ -28,7 +28,7 @@ static void begin(struct room *room, const char *uri)
 
     room->heard = heard_new();
     listener = heard_listener(room->heard);
-    assert_int_equal(hypervisor_start(uri, NULL, 5, &listener, &room->hypervisor, &error), 0);
+    assert_int_equal(hypervisor_start(uri, NULL, 60, &listener, &room->hypervisor, &error), 0);
     room->other = virConnectOpen("test:///default");
     assert_non_null(room->other);
 }
@@ -36,7 +36,7 @@ static void begin(struct room *room, const char *uri)
 static void end(struct room *room)
 {
     virConnectClose(room->other);
-    assert_int_equal(hypervisor_stop(room->hypervisor, 5), 0);
+    assert_int_equal(hypervisor_stop(room->hypervisor, 30), 0);
     heard_free(room->heard);
 }
 
@@ -301,7 +301,7 @@ static void test_many(void **state)
     assert_int_equal(heard_state(room.heard, "vm1"), DOMAIN_RUNNING);
     before = heard_domain(room.heard, "vm0");
     began = clock_monotonic_ns();
-    assert_int_equal(hypervisor_refresh(room.hypervisor, 10, &error), 0);
+    assert_int_equal(hypervisor_refresh(room.hypervisor, 60, &error), 0);
     print_message("and again after %u ms\n", (unsigned)((clock_monotonic_ns() - began) / 1000000));
     after = heard_domain(room.heard, "vm0");
     assert_ptr_equal(before, after); /* what did not change is shared */
