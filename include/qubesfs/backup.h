@@ -29,7 +29,9 @@ struct backup_listener {
 /** `root` goes before every path of the host; `catalogue_path` is the catalogue's file. */
 int backup_service_new(struct host *host, const char *root, const char *catalogue_path,
                        const struct backup_listener *listener, struct backup_service **ret_service);
-/** Ends running streams loudly, wipes secrets, frees everything.  Fine with NULL. */
+/** Ends running streams loudly (their reads fail with -ECANCELED), waits up to 5 s for their
+ * threads, wipes secrets, frees everything.  Streams may still be freed afterwards; the host must
+ * live until this returns.  Fine with NULL. */
 void backup_service_free(struct backup_service *service);
 
 /** Quick.  The plan of that name, or NULL; lives as long as the service. */
@@ -46,8 +48,8 @@ int backup_list_get(struct backup_plan *plan, enum backup_list list, char **ret_
 /** When it last changed. */
 struct timespec backup_list_time(struct backup_plan *plan, enum backup_list list);
 
-/** Quick.  Takes the passphrase: one final newline is taken off; the empty line wipes it; anything but
- * 1 to 1024 bytes of printable UTF-8 without control characters is -EINVAL and changes nothing.
+/** Quick.  Takes the passphrase: one final newline is taken off; the empty line wipes it; anything
+ * but 1 to 1024 bytes of printable UTF-8 without control characters is -EINVAL and changes nothing.
  * The caller wipes its own copy. */
 int backup_passphrase_set(struct backup_plan *plan, const char *untrusted_secret, size_t length,
                           struct error *ret_error);
@@ -55,15 +57,21 @@ int backup_passphrase_set(struct backup_plan *plan, const char *untrusted_secret
 /** Quick.  The lines of the plan's `error` file (to be freed), and when they last changed. */
 int backup_error_get(struct backup_plan *plan, char **ret_text);
 struct timespec backup_error_time(struct backup_plan *plan);
-/** Quick.  Notes that `command` (a word: "backup", "passphrase", "include", ...) failed so, or succeeded
- * (`error` NULL), which takes its line away.  Tells listener, log and the host's events. */
+/** Quick.  Notes that `command` (a word: "backup", "passphrase", "include", ...) failed so, or
+ * succeeded
+ * (`error` NULL), which takes its line away.  Tells listener, log and the host's events.  Streams
+ * report for themselves (those of one VM with host_report); callers report what the functions above
+ * refuse. */
 void backup_report(struct backup_plan *plan, const char *command, const struct error *error);
 
-/** What a read of `backup` would hold now: `bytes<TAB>name in the archive<TAB>source` a line. */
+/** What a read of `backup` would hold now: `bytes<TAB>name in the archive<TAB>source` a line, to be
+ * freed; bytes are those on the disk.  -EINVAL, -ENOENT, ... when a backup would be refused for
+ * that. */
 int backup_contents(struct backup_plan *plan, char **ret_text, struct error *ret_error);
 
 /** The size to report for `backup` in bytes: never 0, exact or an upper bound.  `vm_name` NULL: the
- * plan's; else of that VM alone (the file vms/NAME/backup). */
+ * plan's; else of that VM alone (the file vms/NAME/backup).  May take a while when much has changed
+ * since the last call (it looks for holes), so not "quick".  0 or -ENOMEM. */
 int backup_size(struct backup_plan *plan, const char *vm_name, uint64_t *ret_size);
 
 /** Makes a stream for one open file; does nothing yet.  `vm_name` as above. */
@@ -74,17 +82,22 @@ int backup_stream_new(struct backup_plan *plan, const char *vm_name,
  * Reads up to `size` bytes at `offset`; `done` is called once, from any thread, maybe before this
  * returns, with data valid during the call and `result` the number of bytes (0 at the end) or a
  * negative errno.  Reads that come out of order from several threads are put in order.  The first
- * read decides and may fail with -ENOKEY, -EBUSY, -ESPIPE, ...
+ * read decides and may fail with -ENOKEY, -EBUSY, -ESPIPE, ...; the next one at offset 0 then tries
+ * again.
+ *
+ * Fewer bytes than asked for come only at the end, or when more than 2 MiB were asked for.  The
+ * last 8 MiB before the furthest read may be read again; what is older, or more than 6 MiB ahead,
+ * is -ESPIPE. `done` must not call into this room.
  */
 void backup_stream_read(struct backup_stream *stream, off_t offset, size_t size,
                         void (*done)(void *cookie, ssize_t result, const void *data), void *cookie);
 
-/** Gives up the read that was begun with that `cookie`: its `done` is called with -EINTR unless it was
- * answered already.  Nothing is consumed: the same offset gives the same bytes later. */
+/** Gives up the read that was begun with that `cookie`: its `done` is called with -EINTR unless it
+ * was answered already.  Nothing is consumed: the same offset gives the same bytes later. */
 void backup_stream_interrupt(struct backup_stream *stream, void *cookie);
 
-/** The reader has gone: ends the work at once and frees the stream (reads still under way are answered
- * with -ECANCELED first).  Never waits for a disk. */
+/** The reader has gone: ends the work at once and frees the stream (reads still under way are
+ * answered with -ECANCELED first).  Never waits for a disk. */
 void backup_stream_free(struct backup_stream *stream);
 
 #endif
