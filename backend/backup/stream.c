@@ -59,7 +59,18 @@ static bool unlink_request(struct request **list, const struct request *request)
     return false;
 }
 
-static bool set_data(const struct backup_stream *stream, struct request *request, size_t length)
+/* `pending` is sorted by offset, so that what comes first is answered first. */
+static void link_request(struct backup_stream *stream, struct request *request)
+{
+    struct request **at = &stream->pending;
+
+    while (*at && (*at)->offset <= request->offset)
+        at = &(*at)->next;
+    request->next = *at;
+    *at = request;
+}
+
+static void set_data(const struct backup_stream *stream, struct request *request, size_t length)
 {
     uint64_t at = request->offset % RING_SIZE;
     size_t to_end = (size_t)(RING_SIZE - at);
@@ -67,16 +78,30 @@ static bool set_data(const struct backup_stream *stream, struct request *request
     request->result = (ssize_t)length;
     request->data = stream->ring + at;
     if (length <= to_end)
-        return true;
+        return;
     request->copy = malloc(length);
     if (!request->copy) {
         request->result = -ENOMEM;
-        return true;
+        return;
     }
     memcpy(request->copy, stream->ring + at, to_end);
     memcpy((char *)request->copy + to_end, stream->ring, length - to_end);
     request->data = request->copy;
-    return true;
+}
+
+/*
+ * May a read at or beyond the end be told so?  Only after `ended` was called, and never before a
+ * read of what is in front of it is answered: the kernel takes the first short answer of its
+ * read-ahead for the file's end, and would fill up with zeros to there.
+ */
+static bool may_tell_end(const struct backup_stream *stream, const struct request *request)
+{
+    if (stream->state != ENDED && !stream->impatient)
+        return false;
+    for (const struct request *other = stream->delivering; other; other = other->next)
+        if (other->offset < request->offset)
+            return false;
+    return true; /* pending ones in front of it were looked at before */
 }
 
 /* Sets the request's result if there is one already. */
@@ -94,12 +119,11 @@ static bool decide(const struct backup_stream *stream, struct request *request)
     else if (request->offset < oldest)
         request->result = -ESPIPE;
     else if (end <= stream->head)
-        return set_data(stream, request, request->size);
+        set_data(stream, request, request->size);
     else if (complete && request->offset < stream->head)
-        return set_data(stream, request, (size_t)(stream->head - request->offset));
-    else if (complete) /* the very end is told once `ended` was */
-        return stream->state == ENDED || request->offset > stream->head ||
-               stream->consumed < stream->head;
+        set_data(stream, request, (size_t)(stream->head - request->offset));
+    else if (complete)
+        return may_tell_end(stream, request);
     else if (stream->state == FAILED)
         request->result = stream->code;
     else if (end > stream->consumed + STREAM_AHEAD)
@@ -184,8 +208,7 @@ void backup_stream_read(struct backup_stream *stream, off_t offset, size_t size,
                                 .cookie = cookie};
     atomic_fetch_add(&stream->references, 1); /* an answer may make the owner free the stream */
     pthread_mutex_lock(&stream->lock);
-    request->next = stream->pending;
-    stream->pending = request;
+    link_request(stream, request);
     stream_answer(stream);
     if (stream->pending && stream->state == IDLE)
         result = stream_start(stream);

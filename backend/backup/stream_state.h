@@ -38,7 +38,8 @@ struct backup_stream {
     uint64_t head;     /* bytes made */
     uint64_t reserved; /* >= head: the thread is writing up to here */
     uint64_t consumed;
-    struct request *pending; /* not answered */
+    bool impatient; /* DRAINING: the reader leaves out some of what was made, as it seems */
+    struct request *pending; /* not answered, by offset */
     struct request
         *delivering; /* their data in the ring is being used: it must not be overwritten */
 };

@@ -10,8 +10,9 @@
 
 /* the thread hands over its bytes in steps of this, so that nobody waits for more than they need */
 #define STEP (256u << 10)
-/* how long a first read that is not at offset 0 may be a kernel's read-ahead that came too early */
-#define FIRST_READ_WAIT_MS 300
+/* how long a read that comes before its time may be a kernel's read-ahead, the reads in front of
+ * which are still on their way */
+#define PATIENCE_MS 300
 
 /* How many bytes may be made now.  Called with the lock held. */
 static uint64_t room(const struct backup_stream *stream)
@@ -60,23 +61,28 @@ static bool stream_cancelled(void *cookie)
     return atomic_load(&((struct backup_stream *)cookie)->closed);
 }
 
-/* True once there is a read at the very beginning; false if none comes. */
-static bool wait_for_first(struct backup_stream *stream)
+/* Waits for `wake`, at most PATIENCE_MS: -ETIMEDOUT then.  Called with the lock held. */
+static int wait_a_moment(struct backup_stream *stream)
 {
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += FIRST_READ_WAIT_MS * 1000000L;
+    until.tv_nsec += PATIENCE_MS * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
+    return -pthread_cond_timedwait(&stream->wake, &stream->lock, &until);
+}
+
+/* True once there is a read at the very beginning; false if none comes. */
+static bool wait_for_first(struct backup_stream *stream)
+{
     LOCK_SCOPE(&stream->lock);
     for (;;) {
-        for (const struct request *request = stream->pending; request; request = request->next)
-            if (request->offset == 0)
-                return true;
         if (atomic_load(&stream->closed))
             return true; /* `begin` is not asked then */
-        if (pthread_cond_timedwait(&stream->wake, &stream->lock, &until) == ETIMEDOUT)
+        if (stream->pending && stream->pending->offset == 0)
+            return true;
+        if (wait_a_moment(stream) == -ETIMEDOUT)
             return false;
     }
 }
@@ -94,8 +100,13 @@ static int drain(struct backup_stream *stream)
     LOCK_SCOPE(&stream->lock);
     stream->state = DRAINING;
     stream_answer(stream);
-    while (stream->consumed < stream->head && !atomic_load(&stream->closed))
-        pthread_cond_wait(&stream->wake, &stream->lock);
+    while (stream->consumed < stream->head && !atomic_load(&stream->closed)) {
+        /* a read beyond the end, and none of what is in front of it: it gets its answer, too */
+        if (wait_a_moment(stream) == -ETIMEDOUT && stream->pending) {
+            stream->impatient = true;
+            stream_answer(stream);
+        }
+    }
     return stream->consumed < stream->head ? -ECANCELED : 0;
 }
 

@@ -381,6 +381,44 @@ static void test_crowd(void **state)
     wait_freed(&fake);
 }
 
+/* The kernel's read-ahead takes the first short answer for the end: it must be the one at the end.
+ */
+static void test_end_in_order(void **state)
+{
+    struct fake fake = fake_new(MIB + 5);
+    struct backup_stream *stream;
+    struct answer beyond[3], tail;
+
+    (void)state;
+    assert_int_equal(stream_new(&fake_work, &fake, &stream), 0);
+    assert_int_equal(read_at(stream, 0, 131072), 131072);
+    for (int i = 2; i >= 0; i--) {
+        answer_init(&beyond[i]);
+        backup_stream_read(stream, MIB + (i + 1) * 131072, 131072, done, &beyond[i]);
+    }
+    usleep(50000);
+    for (int i = 0; i < 3; i++)
+        assert_false(is_answered(&beyond[i]));
+    for (uint64_t at = 131072; at < MIB; at += 131072)
+        assert_int_equal(read_at(stream, at, 131072), 131072);
+    answer_init(&tail);
+    backup_stream_read(stream, MIB, 131072, done, &tail);
+    assert_int_equal(wait_answer(&tail, MIB), 5);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(wait_answer(&beyond[i], 0), 0);
+    backup_stream_free(stream);
+    wait_freed(&fake);
+
+    /* one that goes there at once is told, after a moment */
+    fake = fake_new(MIB + 5);
+    assert_int_equal(stream_new(&fake_work, &fake, &stream), 0);
+    assert_int_equal(read_at(stream, 0, 131072), 131072);
+    assert_int_equal(read_at(stream, 3 * MIB, 131072), 0);
+    backup_stream_free(stream);
+    wait_freed(&fake);
+    assert_int_equal(atomic_load(&fake.ended_result), -ECANCELED);
+}
+
 static void *freer(void *cookie)
 {
     usleep((useconds_t)(random() % 3000));
@@ -449,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_free_answers),
         cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_end_in_order),
         cmocka_unit_test(test_races),
     };
 
