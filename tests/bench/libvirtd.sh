@@ -1,0 +1,123 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# libvirtd.sh DIR: against a libvirtd of its own: a thousand defined VMs, and how soon inotify tells.
+. "$(dirname "$0")/../lib/libvirtd.sh"
+libvirtd_isolate "$0" "$@"
+. "$(dirname "$0")/common.sh"
+
+URI=qemu:///system
+SAMPLE=200
+CHANGES=600
+
+end() {
+    local status=$?
+    set +e
+    unmount
+    libvirtd_stop
+    exit $status
+}
+trap end EXIT
+
+"$LIB/guest.sh" >&2 || exit $?
+
+# start_with COUNT: libvirtd, so many halted domains, the guest, and the catalogue of all of them
+start_with() {
+    "$HERE/many" "$W/$1" "$1" guest
+    # as `virsh define` leaves them, but at once
+    mkdir -p /etc/libvirt/qemu
+    cp "$W/$1/qemu/"* /etc/libvirt/qemu/ 2>/dev/null || true
+    libvirtd_start "$W/log"
+    cat >"$W/guest.xml" <<X
+<domain type='qemu'>
+  <name>guest</name><memory unit='MiB'>96</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type>
+    <kernel>$LIB/../../build/guest/vmlinuz</kernel><initrd>$LIB/../../build/guest/initramfs</initrd>
+    <cmdline>console=ttyS0 quiet</cmdline></os>
+  <features><acpi/></features>
+  <devices><emulator>$(command -v qemu-system-x86_64)</emulator>
+    <serial type='file'><source path='$W/log/console'/></serial></devices>
+</domain>
+X
+    virsh -q -c $URI create "$W/guest.xml" >&2
+    for _ in $(seq 100); do
+        ! grep -q GUEST-UP "$W/log/console" || break
+        sleep 0.2
+    done
+    grep -q GUEST-UP "$W/log/console"
+}
+
+stop_it() {
+    unmount
+    virsh -q -c $URI destroy guest >&2
+    libvirtd_kill9
+    kill -9 "$(cat /run/libvirt/virtlogd.pid)"
+    rm -f /run/libvirt/*.pid "$W/log/console"
+}
+
+latency() {
+    "$BUILD/bench/latency" $URI guest "$P/vms/guest/state" $CHANGES |
+        awk '{ printf "%.2f | %.2f | %.2f | %.2f", $1 / 1000, $2 / 1000, $3 / 1000, $4 / 1000 }'
+}
+
+domstates() {
+    local place
+    for place in $(seq -f 'vm%05.0f' 0 $(($1 - 1))); do
+        virsh -q -c $URI domstate "$place"
+    done
+}
+
+# the best that can be made of virsh: one process, one connection
+domstates_at_once() {
+    seq -f 'domstate vm%05.0f' 0 $(($1 - 1)) | virsh -q -c $URI
+}
+
+mkdir -p "$W/log"
+say "a libvirtd with one guest"
+start_with 0
+mount_ms --root "$W/0/host" --connect $URI >"$W/start"
+find_daemon
+few=$(latency)
+stop_it
+
+say "a libvirtd with 1000 domains and one guest"
+start_with 1000
+start=$(mount_ms --root "$W/1000/host" --connect $URI)
+find_daemon
+memory_start=$(memory)
+states=$(best read_states)
+listing=$(best ls -l "$P/vms")
+list=$(best virsh -q -c $URI list --all)
+sampled=$(milliseconds domstates $SAMPLE)
+domstates=$(awk -v s="$sampled" -v n=$((1000 / SAMPLE)) 'BEGIN { printf "%.0f", s * n }')
+at_once=$(best domstates_at_once 1000)
+many=$(latency)
+ls -lR "$P/vms" >/dev/null
+memory_ls_r=$(memory)
+
+cat <<X
+
+### A thousand defined VMs in a real libvirtd (\`$URI\`)
+
+| | |
+|---|---:|
+| start until the mount answers, ms | $start |
+| \`ls -l vms\`, ms | $listing |
+| reading all \`state\` files, ms | $states |
+| \`virsh list --all\`, ms | $list |
+| one \`virsh domstate\` a VM, ms ($SAMPLE calls, extrapolated) | $domstates |
+| one virsh told 1000 times \`domstate\`, ms | $at_once |
+| **all states / all \`virsh domstate\`** (to be below 0.1) | **$(ratio "$states" "$domstates")** |
+| all states / one virsh told all | $(ratio "$states" "$at_once") |
+| memory after start, RSS / PSS MiB | $memory_start |
+| memory after \`ls -lR vms\` | $memory_ls_r |
+
+### From libvirt's event to inotify's
+
+A running guest is paused and unpaused $CHANGES times by another client; one process receives libvirt's own
+event and inotify's for \`vms/guest/state\`, which then reads the new state.  inotify minus libvirt, ms:
+
+| domains, VMs | median (to be below 2) | 90 % | 99 % (below 10) | longest |
+|---|---:|---:|---:|---:|
+| 1, 3 | $few |
+| 1001, 1003 | $many |
+X
