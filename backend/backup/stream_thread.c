@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The thread of a stream: waits for the first read, makes the bytes, waits where the ring is full.
- */
+/* The thread of a stream: waits for the first read, makes bytes, waits where the ring is full. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
