@@ -101,3 +101,30 @@ void domains_match_all(struct host *host)
         record->dirty = true;
     }
 }
+
+void domains_update(struct host *host, struct domain *domain)
+{
+    struct domain *before = find(&host->domains_by_uuid, domain, by_uuid);
+    /* under the uuid and name that it had, it belongs to whom it belonged to: nobody else need be
+     * looked at, however many there are */
+    bool same = before && strcmp(before->name, domain->name) == 0 &&
+                find(&host->domains_by_name, domain, by_name) == before;
+
+    if (!same) {
+        domains_set(host, domain);
+        domains_match_all(host);
+        return;
+    }
+    domain_ref(before); /* keeps its address from being used again until all are compared */
+    domains_set(host, domain);
+    for (size_t i = 0; i < host->record_count; i++) {
+        struct record *record = host->records[i];
+
+        if (record->domain != before)
+            continue;
+        domain_unref(record->domain);
+        record->domain = domain_ref(domain);
+        record->dirty = true;
+    }
+    domain_unref(before);
+}

@@ -11,10 +11,7 @@
 
 /* The lines of one `error` file: one a command, the newest last. */
 struct error_lines {
-    struct {
-        char command[32];
-        char *line;
-    } lines[ERROR_LINES];
+    struct error_line *lines; /* made with the first one: most VMs never have any */
     size_t count;
 };
 
@@ -109,6 +106,8 @@ struct record *record_by_identity(struct host *host, uint64_t identity);
 
 /* domains.c */
 void domains_set(struct host *host, struct domain *domain);
+/** Takes over a new state of one domain, and gives it to the record that it belongs to. */
+void domains_update(struct host *host, struct domain *domain);
 void domains_remove(struct host *host, const char *uuid);
 void domains_clear(struct host *host);
 /** The record's domain: by uuid, then by name.  Borrowed. */

@@ -7,6 +7,11 @@
 #include "qubesfs/clock.h"
 #include "qubesfs/log.h"
 
+struct error_line {
+    char command[32];
+    char *line;
+};
+
 static void drop(struct error_lines *lines, size_t place)
 {
     free(lines->lines[place].line);
@@ -28,8 +33,11 @@ bool error_lines_clear(struct error_lines *lines, const char *command)
 
 bool error_lines_set(struct error_lines *lines, const char *command, const char *line)
 {
-    char *copy = strdup(line);
+    char *copy;
 
+    if (!lines->lines)
+        lines->lines = calloc(ERROR_LINES, sizeof(*lines->lines));
+    copy = lines->lines ? strdup(line) : NULL;
     if (!copy)
         return false;
     error_lines_clear(lines, command);
@@ -56,6 +64,8 @@ void error_lines_free(struct error_lines *lines)
 {
     while (lines->count > 0)
         drop(lines, lines->count - 1);
+    free(lines->lines);
+    lines->lines = NULL;
 }
 
 void report_apply(struct host *host, uint64_t identity, const char *command,

@@ -125,10 +125,9 @@ static void apply_domain(struct host *host, struct message *message)
 {
     struct source_message *one = (struct source_message *)message;
 
-    domains_set(host, one->domains[0]);
+    domains_update(host, one->domains[0]);
     domain_unref(one->domains[0]);
     free(one->domains);
-    domains_match_all(host);
 }
 
 static void hypervisor_changed(void *cookie, struct domain *domain)
