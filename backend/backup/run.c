@@ -84,8 +84,8 @@ static int write_catalogue(struct run *run, struct archive_writer *writer, struc
 {
     char *document CLEANUP_FREE = NULL;
     size_t length;
-    int result = catalogue_export(run->service->catalogue_path, run->marks, run->mark_count,
-                                  &document, &length, ret_error);
+    int result = catalogue_export(run->service->catalogue_path, CATALOGUE_R3, run->marks,
+                                  run->mark_count, &document, &length, NULL, ret_error);
 
     if (result == -EOPNOTSUPP) /* it was replaced since begin */
         return error_set(ret_error, -EINVAL,

@@ -131,13 +131,13 @@ int document_form(const char *path, const xmlDoc *document, enum catalogue_form 
     return 0;
 }
 
-int document_print(xmlDoc *document, char **ret_data, size_t *ret_length)
+int document_print(xmlDoc *document, bool indent, char **ret_data, size_t *ret_length)
 {
     xmlChar *printed = NULL;
     int length = 0;
 
-    /* without indentation of its own: the white space of the document is in the tree */
-    xmlDocDumpFormatMemoryEnc(document, &printed, &length, "UTF-8", 0);
+    /* the white space of a document that was read is in the tree */
+    xmlDocDumpFormatMemoryEnc(document, &printed, &length, "UTF-8", indent);
     if (!printed || length <= 0) {
         xmlFree(printed);
         return -ENOMEM;
@@ -218,4 +218,56 @@ const char *element_attribute(const xmlNode *element, const char *name, struct a
 const char *element_text(const xmlNode *element, struct arena *arena)
 {
     return text_of(element->children, arena);
+}
+
+xmlNode *named_find(const xmlNode *list, const char *kind, const char *name, struct arena *arena)
+{
+    xmlNode *found = NULL;
+
+    for (xmlNode *at = element_at(list->children); at; at = element_at(at->next)) {
+        const char *there = element_attribute(at, "name", arena);
+
+        if (element_is(at, kind) && there && strcmp(there, name) == 0)
+            found = at;
+    }
+    return found;
+}
+
+int element_set_attribute(xmlNode *element, const char *name, const char *value)
+{
+    return xmlSetProp(element, (const xmlChar *)name, (const xmlChar *)value) ? 0 : -ENOMEM;
+}
+
+int element_set_text(xmlNode *element, const char *text)
+{
+    xmlNode *node = *text ? xmlNewDocText(element->doc, (const xmlChar *)text) : NULL;
+
+    if (*text && !node)
+        return -ENOMEM;
+    /* not its second argument for the text: that one would have references in it resolved */
+    xmlNodeSetContent(element, NULL);
+    if (node)
+        xmlAddChild(element, node);
+    return 0;
+}
+
+int named_add(xmlNode *list, const char *kind, const char *name, const char *value)
+{
+    xmlNode *first = list->children;
+    xmlNode *space = first && first->type == XML_TEXT_NODE ? xmlCopyNode(first, 1) : NULL;
+    xmlNode *element = xmlNewDocNode(list->doc, NULL, (const xmlChar *)kind, NULL);
+
+    if (!element || element_set_attribute(element, "name", name) ||
+        element_set_text(element, value)) {
+        xmlFreeNode(element);
+        xmlFreeNode(space);
+        return -ENOMEM;
+    }
+    if (!first)
+        xmlAddChild(list, element);
+    else
+        xmlAddPrevSibling(first, element);
+    if (space)
+        xmlAddPrevSibling(element, space);
+    return 0;
 }

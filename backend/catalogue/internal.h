@@ -74,8 +74,9 @@ int document_parse(const char *path, const void *untrusted_data, size_t length,
 /** Tells the catalogue's form from the root element. */
 int document_form(const char *path, const xmlDoc *document, enum catalogue_form *ret_form,
                   struct error *ret_error);
-/** The document as UTF-8 text; `ret_data` is to be freed. */
-int document_print(xmlDoc *document, char **ret_data, size_t *ret_length);
+/** The document as UTF-8 text; `ret_data` is to be freed.  `indent` one that holds no white space
+ * of its own yet. */
+int document_print(xmlDoc *document, bool indent, char **ret_data, size_t *ret_length);
 
 /** The line at which the element's start tag ends. */
 long element_line(const xmlNode *element);
@@ -89,6 +90,14 @@ const char *element_attribute(const xmlNode *element, const char *name, struct a
 const char *attribute_value(const xmlAttr *attribute, struct arena *arena);
 /** The element's own text, "" when there is none; borrowed likewise. */
 const char *element_text(const xmlNode *element, struct arena *arena);
+
+/** The child <kind name="NAME"> of `list`, the last one of several; NULL when there is none. */
+xmlNode *named_find(const xmlNode *list, const char *kind, const char *name, struct arena *arena);
+/** Adds <kind name="NAME">value</kind> as first child, with the white space of the one before. */
+int named_add(xmlNode *list, const char *kind, const char *name, const char *value);
+/** Replaces the element's content by plain text. */
+int element_set_text(xmlNode *element, const char *text);
+int element_set_attribute(xmlNode *element, const char *name, const char *value);
 
 /* reading.c: one document on its way to become a catalogue */
 
@@ -131,6 +140,8 @@ int reading_identify(struct reading *reading, struct draft *draft, const char *u
 int reading_index(struct reading *reading);
 /** The draft with that qid, or NULL; after reading_index. */
 const struct draft *reading_by_qid(const struct reading *reading, int qid);
+/** The draft with that name, or NULL; after reading_index. */
+const struct draft *reading_by_name(const struct reading *reading, const char *name);
 /** Takes over a uuid; a malformed one is logged and left out. */
 void reading_uuid(struct reading *reading, struct draft *draft, const char *untrusted_uuid);
 
@@ -154,6 +165,10 @@ bool catalogue_entry_equal(const struct catalogue_entry *one, const struct catal
 bool catalogue_equal(const struct catalogue *one, const struct catalogue *other);
 
 /* parse.c */
+
+/** Reads a document into `reading`, of which `path` and `ret_error` are set and whose arena the
+ * caller lets go, also after a failure. */
+int reading_fill(struct reading *reading, const xmlDoc *document);
 
 int catalogue_read_document(const char *path, xmlDoc *document, struct timespec modified,
                             const struct catalogue *previous,
@@ -190,8 +205,17 @@ int load_file(const char *path, const struct patience *patience, const struct ca
 
 /* export.c */
 
-int export_document(const char *path, xmlDoc *document, const struct catalogue_mark *marks,
-                    size_t mark_count, struct error *ret_error);
+/** catalogue_export of a document in memory. */
+int export_bytes(const char *path, const void *untrusted_data, size_t length,
+                 enum catalogue_form form, const struct catalogue_mark *marks, size_t mark_count,
+                 char **ret_document, size_t *ret_length, char **ret_left_out,
+                 struct error *ret_error);
+
+/* marks.c */
+
+/** Marks every VM of the document; the marks' qids are the document's. */
+int mark_document(const char *path, xmlDoc *document, enum catalogue_form form,
+                  const struct catalogue_mark *marks, size_t mark_count, struct error *ret_error);
 
 /* save.c */
 

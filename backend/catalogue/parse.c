@@ -3,25 +3,35 @@
 
 #include <errno.h>
 
+int reading_fill(struct reading *reading, const xmlDoc *document)
+{
+    xmlNode *root = xmlDocGetRootElement(document);
+    int result;
+
+    result = document_form(reading->path, document, &reading->form, reading->ret_error);
+    if (result)
+        return result;
+    result = reading->form == CATALOGUE_R3 ? r3_read(reading, root) : r4_read(reading, root);
+    /* a list cut short by lack of memory must not pass for a small catalogue */
+    if (!result || arena_status(&reading->arena))
+        result = arena_status(&reading->arena);
+    if (result == -ENOMEM)
+        error_set(reading->ret_error, -ENOMEM, "%s: out of memory", reading->path);
+    return result;
+}
+
 int catalogue_read_document(const char *path, xmlDoc *document, struct timespec modified,
                             const struct catalogue *previous,
                             const struct catalogue **ret_catalogue, struct error *ret_error)
 {
     struct reading reading = {.path = path, .ret_error = ret_error};
-    xmlNode *root = xmlDocGetRootElement(document);
-    int result;
+    int result = reading_fill(&reading, document);
 
-    result = document_form(path, document, &reading.form, ret_error);
-    if (result)
-        return result;
-    result = reading.form == CATALOGUE_R3 ? r3_read(&reading, root) : r4_read(&reading, root);
-    /* a list cut short by lack of memory must not pass for a small catalogue */
-    if (!result || arena_status(&reading.arena))
-        result = arena_status(&reading.arena);
-    if (!result)
+    if (!result) {
         result = build_catalogue(&reading, modified, previous, ret_catalogue);
-    if (result == -ENOMEM)
-        error_set(ret_error, -ENOMEM, "%s: out of memory", path);
+        if (result)
+            error_set(ret_error, result, "%s: out of memory", path);
+    }
     arena_free(&reading.arena);
     return result;
 }

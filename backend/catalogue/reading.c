@@ -134,6 +134,23 @@ const struct draft *reading_by_qid(const struct reading *reading, int qid)
                                                                           : NULL;
 }
 
+const struct draft *reading_by_name(const struct reading *reading, const char *name)
+{
+    size_t low = 0, high = reading->draft_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (strcmp(reading->by_name[middle]->name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < reading->draft_count && strcmp(reading->by_name[low]->name, name) == 0
+               ? reading->by_name[low]
+               : NULL;
+}
+
 void reading_uuid(struct reading *reading, struct draft *draft, const char *untrusted_uuid)
 {
     if (!untrusted_uuid || is_none(untrusted_uuid))

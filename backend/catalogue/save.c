@@ -101,7 +101,7 @@ static int print_checked(const char *path, xmlDoc *document, char **ret_data, si
     size_t length;
     int result;
 
-    result = document_print(document, &data, &length);
+    result = document_print(document, false, &data, &length);
     if (result)
         return error_set(ret_error, result, "%s: %s", path, strerror(-result));
     result = catalogue_parse(path, data, length, NULL, &after, ret_error);

@@ -40,41 +40,6 @@ static int stamp_r3(struct stamp *stamp, xmlNode *root)
     return 0;
 }
 
-static xmlNode *find_property(const xmlNode *properties, const char *name, struct arena *arena)
-{
-    xmlNode *found = NULL;
-
-    for (xmlNode *at = element_at(properties->children); at; at = element_at(at->next)) {
-        const char *there = element_attribute(at, "name", arena);
-
-        if (element_is(at, "property") && there && strcmp(there, name) == 0)
-            found = at; /* of two the last one counts */
-    }
-    return found;
-}
-
-/* A new property goes first, with the white space that the first one had before it. */
-static int add_property(xmlNode *properties, const char *value)
-{
-    xmlNode *first = properties->children;
-    xmlNode *space = first && first->type == XML_TEXT_NODE ? xmlCopyNode(first, 1) : NULL;
-    xmlNode *element =
-        xmlNewDocNode(properties->doc, NULL, (const xmlChar *)"property", (const xmlChar *)value);
-
-    if (!element || !xmlSetProp(element, (const xmlChar *)"name", (const xmlChar *)PROPERTY)) {
-        xmlFreeNode(element);
-        xmlFreeNode(space);
-        return -ENOMEM;
-    }
-    if (!first)
-        xmlAddChild(properties, element);
-    else
-        xmlAddPrevSibling(first, element);
-    if (space)
-        xmlAddPrevSibling(element, space);
-    return 0;
-}
-
 static int stamp_r4(struct stamp *stamp, xmlNode *root)
 {
     xmlNode *domains = element_child(root, "domains");
@@ -87,18 +52,18 @@ static int stamp_r4(struct stamp *stamp, xmlNode *root)
 
         if (!element_is(at, "domain") || !properties)
             continue;
-        property = find_property(properties, "qid", &stamp->arena);
+        property = named_find(properties, "property", "qid", &stamp->arena);
         if (property)
             qid = element_text(property, &stamp->arena);
         else if (id && strncmp(id, "domain-", 7) == 0)
             qid = id + 7;
         if (!is_stamped(stamp, qid))
             continue;
-        property = find_property(properties, PROPERTY, &stamp->arena);
+        property = named_find(properties, "property", PROPERTY, &stamp->arena);
         if (property)
-            xmlNodeSetContent(property, (const xmlChar *)stamp->seconds);
+            result = element_set_text(property, stamp->seconds);
         else
-            result = add_property(properties, stamp->seconds);
+            result = named_add(properties, "property", PROPERTY, stamp->seconds);
         if (result)
             return result;
     }

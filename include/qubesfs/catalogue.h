@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The catalogue: Qubes' qubes.xml in its R2/R3 form (<QubesVmCollection>) and its R4 form (<qubes>).
- * Source of the format: the Qubes sources of R2 to R4.3, as docs/FORMAT.md sums them up.
+ * The catalogue: Qubes' qubes.xml in its R2/R3 form (<QubesVmCollection>) and its R4 form
+ * (<qubes>). Source of the format: the Qubes sources of R2 to R4.3, as docs/FORMAT.md sums them up.
  *
  * What is read becomes an immutable, reference-counted model; any thread may use it without a lock.
  */
@@ -64,19 +64,20 @@ struct catalogue_entry {
     int qid;
     enum vm_class vm_class;
     const char *name;
-    const char *uuid;          /* lower case with dashes; "" when the catalogue has none */
-    const char *dir_path;      /* as the catalogue has it (R3), without --root; NULL when absent */
+    const char *uuid;     /* lower case with dashes; "" when the catalogue has none */
+    const char *dir_path; /* as the catalogue has it (R3), without --root; NULL when absent */
     /* NULL: none.  R3 stores a qid: one that no VM has reads "qid N", which is no valid VM name, so
      * that a start can tell.  R4 stores a name, which may be that of no VM. */
     const char *template_name;
-    const char *netvm_name;    /* the one in force, defaults resolved; NULL: none */
-    bool include_in_backups;   /* defaults applied as Qubes does */
+    const char *netvm_name;  /* the one in force, defaults resolved; NULL: none */
+    bool include_in_backups; /* defaults applied as Qubes does */
     bool internal, installed_by_rpm;
     bool updateable; /* has a root volume of its own: template, standalone, HVM without template */
 
     /* What prefs/ shows: every property or attribute that the catalogue holds, sorted by name
-     * (strcmp).  VM-valued ones under their property's name (netvm, template, dispvm_netvm, ...) with
-     * the VM's name as value, `none` for none, the name in force for a default.  Never services. */
+     * (strcmp).  VM-valued ones under their property's name (netvm, template, dispvm_netvm, ...)
+     * with the VM's name as value, `none` for none, the name in force for a default.  Never
+     * services. */
     const struct name_value *prefs;
     size_t pref_count;
 
@@ -120,10 +121,10 @@ const struct catalogue_entry *catalogue_find(const struct catalogue *catalogue, 
 const char *name_value_find(const struct name_value *list, size_t count, const char *name);
 
 /**
- * Parses a document (untrusted until then) of `length` bytes into `ret_catalogue`, to be let go with
- * catalogue_unref.  `previous` (may be NULL) is the catalogue before: entries that are the same in it
- * are shared.  Unknown attributes and elements are tolerated.  `path` is for messages only.
- * Returns 0, or -EINVAL with "PATH:LINE: reason" in `ret_error`, or -ENOMEM.
+ * Parses a document (untrusted until then) of `length` bytes into `ret_catalogue`, to be let go
+ * with catalogue_unref.  `previous` (may be NULL) is the catalogue before: entries that are the
+ * same in it are shared.  Unknown attributes and elements are tolerated.  `path` is for messages
+ * only. Returns 0, or -EINVAL with "PATH:LINE: reason" in `ret_error`, or -ENOMEM.
  */
 int catalogue_parse(const char *path, const void *untrusted_document, size_t length,
                     const struct catalogue *previous, const struct catalogue **ret_catalogue,
@@ -166,28 +167,43 @@ void catalogue_watch_stop(struct catalogue_watch *watch);
 
 /** How one VM is marked in the catalogue inside a backup (format-facts: backup_content, ...). */
 struct catalogue_mark {
-    int qid;
-    const char *backup_path; /* NULL: not in the backup */
-    uint64_t backup_size;    /* bytes on disk */
+    int qid; /* in the host's catalogue */
+    /* NULL: not in the backup.  Spelled as the backup's form wants it: R3 `vmN`, or `appvms/NAME`
+     * and the like when not encrypted; R4 `vmN/` with the slash; dom0 `dom0-home/USER` in both. */
+    const char *backup_path;
+    uint64_t backup_size; /* bytes on disk */
 };
 
 /**
- * Reads the file at `path` as catalogue_load does and makes the document that goes into a backup of
- * format 3: the R3 form with every VM's backup_content, backup_path and backup_size set from
- * `marks` (a VM without a mark: backup_content False).  Everything else stays as it is.  A mark of
- * qid 0 where the catalogue stores no dom0 (before 2015) adds its element.
- * `ret_document` is to be freed.  Returns as catalogue_load; -EOPNOTSUPP for an R4 catalogue, -ENOENT
- * for a mark whose VM has gone.
+ * Reads the file at `path` as catalogue_load does and makes the document that goes into a backup:
+ * in the form that the backup's format wants (format 3: R3, format 4: R4), which need not be the
+ * file's own, and with every VM marked as `marks` says (a VM without a mark: not in the backup).
+ *
+ * In the file's own form everything else stays as it is.  A document in the other form is made
+ * anew: it holds the same VMs and what has a counterpart there.  `ret_left_out` (may be NULL, else
+ * to be freed) tells the rest, maybe nothing: lines of `VM<TAB>what`, VM being `*` for what is no
+ * VM's. A mark of qid 0 where the catalogue stores no dom0 (R3 before 2015) adds it.
+ *
+ * `ret_document` is to be freed; it was read back and proven to be a catalogue.  Returns as
+ * catalogue_load; -ENOENT for a mark whose VM has gone; -EOPNOTSUPP for more VMs than R3 can hold.
  */
-int catalogue_export(const char *path, const struct catalogue_mark *marks, size_t mark_count,
-                     char **ret_document, size_t *ret_length, struct error *ret_error);
+int catalogue_export(const char *path, enum catalogue_form form, const struct catalogue_mark *marks,
+                     size_t mark_count, char **ret_document, size_t *ret_length,
+                     char **ret_left_out, struct error *ret_error);
 
 /**
- * Writes the time of a backup (R3: attribute, R4: property backup_timestamp) of the `count` VMs with
- * these qids into the file at `path`: under Qubes' exclusive lock, waiting up to 15 s for it, durably,
- * everything else in the document kept.  A qid that has gone meanwhile is passed over.  Not for the
- * file of a running qubesd, which would refuse to save over it.
- * Returns as catalogue_load, or what the save failed with; the file is then as it was.
+ * The qid that the VM with `qid` has in an export of that form: its own, unless it is none that R3
+ * can hold (above 253).  -1 when there is no such VM or no free qid left for it.  Only R3.2's
+ * paranoid mode wants a path of `vmN` to go with it.
+ */
+int catalogue_export_qid(const struct catalogue *catalogue, enum catalogue_form form, int qid);
+
+/**
+ * Writes the time of a backup (R3: attribute, R4: property backup_timestamp) of the `count` VMs
+ * with these qids into the file at `path`: under Qubes' exclusive lock, waiting up to 15 s for it,
+ * durably, everything else in the document kept.  A qid that has gone meanwhile is passed over. Not
+ * for the file of a running qubesd, which would refuse to save over it. Returns as catalogue_load,
+ * or what the save failed with; the file is then as it was.
  */
 int catalogue_mark_backup(const char *path, const int *qids, size_t count,
                           int64_t seconds_since_1970, struct error *ret_error);

@@ -56,8 +56,8 @@ static void check_document(const struct catalogue *catalogue, const uint8_t *dat
 
     require(document_parse("fuzz", data, size, &document, &error) == 0);
     if (catalogue->form == CATALOGUE_R3)
-        export_document("fuzz", document, &mark, 1, &error);
-    require(document_print(document, &printed, &length) == 0);
+        mark_document("fuzz", document, CATALOGUE_R3, &mark, 1, &error);
+    require(document_print(document, false, &printed, &length) == 0);
     xmlFreeDoc(document);
     require(catalogue_parse("fuzz", printed, length, NULL, &again, &error) == 0);
     require(again->entry_count == catalogue->entry_count);

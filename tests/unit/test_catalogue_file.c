@@ -191,7 +191,8 @@ static void export_marks(void **state)
 
     (void)state;
     write_file(path, original);
-    assert_int_equal(catalogue_export(path, marks, ARRAY_SIZE(marks), &document, &length, &error),
+    assert_int_equal(catalogue_export(path, CATALOGUE_R3, marks, ARRAY_SIZE(marks), &document,
+                                      &length, NULL, &error),
                      0);
     assert_int_equal(length, strlen(document));
     assert_int_equal(catalogue_parse("t.xml", document, length, NULL, &catalogue, &error), 0);
@@ -236,10 +237,12 @@ static void export_refusals(void **state)
 
     (void)state;
     write_file(path, R3(""));
-    assert_int_equal(catalogue_export(path, &gone, 1, &document, &length, &error), -ENOENT);
+    assert_int_equal(
+        catalogue_export(path, CATALOGUE_R3, &gone, 1, &document, &length, NULL, &error), -ENOENT);
     assert_null(document);
     /* an old catalogue without dom0 */
-    assert_int_equal(catalogue_export(path, &dom0, 1, &document, &length, &error), 0);
+    assert_int_equal(
+        catalogue_export(path, CATALOGUE_R3, &dom0, 1, &document, &length, NULL, &error), 0);
     catalogue = parse(document);
     assert_int_equal(entry_of(catalogue, "dom0")->vm_class, VM_CLASS_ADMIN);
     assert_text(pref(catalogue, "dom0", "backup_path"), "dom0-home/u");
@@ -247,9 +250,12 @@ static void export_refusals(void **state)
     free(document);
     document = NULL;
     copy_sample("tests/data/r4.xml");
-    assert_int_equal(catalogue_export(path, NULL, 0, &document, &length, &error), -EOPNOTSUPP);
+    assert_int_equal(
+        catalogue_export(path, CATALOGUE_R3, NULL, 0, &document, &length, NULL, &error),
+        -EOPNOTSUPP);
     write_file(path, "<QubesVmCollection>");
-    assert_int_equal(catalogue_export(path, NULL, 0, &document, &length, &error), -EINVAL);
+    assert_int_equal(
+        catalogue_export(path, CATALOGUE_R3, NULL, 0, &document, &length, NULL, &error), -EINVAL);
     assert_null(document);
 }
 
