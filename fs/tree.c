@@ -2,6 +2,7 @@
 #include "tree.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,11 +12,12 @@
 struct node *node_new(struct tree *tree, struct node *parent, const struct node_type *type,
                       const char *name)
 {
-    struct node *node = calloc(1, sizeof(*node));
+    bool directory = type->kind == NODE_DIRECTORY;
+    struct node *node = calloc(1, directory ? sizeof(*node) : offsetof(struct node, children));
 
     if (!node)
         return NULL;
-    node->name = strdup(name);
+    node->name = type->name && strcmp(type->name, name) == 0 ? (char *)type->name : strdup(name);
     if (!node->name) {
         free(node);
         return NULL;
@@ -24,7 +26,9 @@ struct node *node_new(struct tree *tree, struct node *parent, const struct node_
     node->type = type;
     node->references = 1;
     node->phase = NODE_HIDDEN;
-    node->born = node->children_changed = clock_wall_unique();
+    node->born = clock_wall_unique();
+    if (directory)
+        node->children_changed = node->born;
     if (parent) {
         node->parent = node_ref(parent);
         node->plan = parent->plan;
@@ -35,6 +39,12 @@ struct node *node_new(struct tree *tree, struct node *parent, const struct node_
         parent->hidden = node;
     }
     return node;
+}
+
+static void free_name(struct node *node)
+{
+    if (node->name != node->type->name)
+        free(node->name);
 }
 
 struct node *node_hidden(const struct node *directory, const char *name)
@@ -71,8 +81,9 @@ void node_unref(struct node *node)
         if (node->phase == NODE_HIDDEN)
             unhide(node);
         vm_object_unref(node->object);
-        free(node->children);
-        free(node->name);
+        if (node->type->kind == NODE_DIRECTORY)
+            free(node->children);
+        free_name(node);
         free(node);
         node = parent;
     }
@@ -167,7 +178,7 @@ void node_detach(struct node *node)
 {
     if (node->phase == NODE_GONE)
         return;
-    while (node->child_count > 0)
+    while (node->type->kind == NODE_DIRECTORY && node->child_count > 0)
         node_detach(node->children[node->child_count - 1]);
     if (node->phase == NODE_HIDDEN)
         unhide(node);
@@ -190,7 +201,7 @@ int node_rename(struct node *node, const char *name)
     }
     if (in_tree)
         take_out(node);
-    free(node->name);
+    free_name(node);
     node->name = copy;
     /* cannot fail: the place that was just left is free */
     return in_tree ? insert(node->parent, node) : 0;

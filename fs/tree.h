@@ -77,27 +77,36 @@ struct vm_object {
     const struct vm *vm;
 };
 
-/** All fields are guarded by the tree's lock, but for ino and type, which never change. */
+/**
+ * All fields are guarded by the tree's lock, but for ino and type, which never change.
+ *
+ * There are half a million of them when somebody has listed ten thousand VMs to the last file: so
+ * they are packed, a fixed name is the table's own, and one that is no directory ends before
+ * `children` (node_new): nothing from there on may be touched of it.
+ */
 struct node {
     uint64_t ino;
     const struct node_type *type;
     unsigned
-        references;   /* being in the tree is one, each waiting request and told change another */
-    uint64_t lookups; /* how often the kernel has it; more than 0 is one reference */
-    struct node *parent; /* NULL: not in the tree (root, HIDDEN nodes keep it as where to go) */
-    char *name;
-    struct node **children; /* sorted by name (strcmp) */
-    size_t child_count, child_capacity;
-    struct node *hidden;      /* those to appear here, a list without references */
-    struct node *hidden_next; /* the next such, of a HIDDEN node */
+        references; /* being in the tree is one, each waiting request and told change another */
+    uint16_t unanswered; /* users' writes not yet answered: the kernel holds the file's lock */
+    enum node_phase phase : 8;
+    bool populated : 1;
+    bool change_queued : 1; /* a poke for its content waits in the notifier's queue */
+    bool change_parked : 1; /* ... waits for the answer to a user's write */
+    uint64_t lookups;       /* how often the kernel has it; more than 0 is one reference */
+    struct node *parent;    /* NULL: not in the tree (root, HIDDEN nodes keep it as where to go) */
+    char *name;             /* type->name, or its own */
+    struct node *hidden_next; /* the next one to appear there, of a HIDDEN node */
     struct vm_object *object;
     struct backup_plan *plan;
-    struct timespec born, children_changed;
-    enum node_phase phase;
-    bool populated;
-    bool change_queued;  /* a poke for its content waits in the notifier's queue */
-    bool change_parked;  /* ... waits for the answer to a user's write */
-    unsigned unanswered; /* users' writes not yet answered: the kernel holds the file's lock */
+    struct timespec born;
+
+    /* directories only */
+    struct node **children; /* sorted by name (strcmp) */
+    size_t child_count, child_capacity;
+    struct node *hidden; /* those to appear here, a list without references */
+    struct timespec children_changed;
 };
 
 struct tree {
