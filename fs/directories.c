@@ -60,13 +60,13 @@ void directories_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info 
     struct fs *fs = request_fs(request);
     struct node *node = request_node(request, ino);
     struct listing *listing;
-    enum node_phase phase;
+    bool shown;
     int result;
 
     pthread_mutex_lock(&fs->tree.lock);
-    phase = node->phase;
+    shown = node_is_shown(node);
     pthread_mutex_unlock(&fs->tree.lock);
-    if (phase != NODE_VISIBLE) {
+    if (!shown) {
         fuse_reply_err(request, ENOENT);
         return;
     }

@@ -31,6 +31,9 @@ void handle_unref(struct handle *handle)
     text_free(&handle->content);
     locked_free(handle->secret, SECRET_MAX);
     pthread_mutex_lock(&handle->fs->tree.lock);
+    *handle->link = handle->next;
+    if (handle->next)
+        handle->next->link = handle->link;
     node_unref(handle->node);
     pthread_mutex_unlock(&handle->fs->tree.lock);
     pthread_mutex_destroy(&handle->lock);
@@ -53,6 +56,11 @@ struct handle *handle_new(struct fs *fs, struct node *node)
     handle->fs = fs;
     pthread_mutex_lock(&fs->tree.lock);
     handle->node = node_ref(node);
+    handle->next = fs->handles;
+    handle->link = &fs->handles;
+    if (handle->next)
+        handle->next->link = &handle->next;
+    fs->handles = handle;
     pthread_mutex_unlock(&fs->tree.lock);
     return handle;
 }
@@ -160,13 +168,13 @@ void files_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
     struct node *node = request_node(request, ino);
     bool ours = request_is_ours(request);
     struct handle *handle;
-    enum node_phase phase;
     int result;
+    bool shown;
 
     pthread_mutex_lock(&fs->tree.lock);
-    phase = node->phase;
+    shown = node_is_shown(node);
     pthread_mutex_unlock(&fs->tree.lock);
-    result = ours ? 0 : phase != NODE_VISIBLE ? -ENOENT : check_access(node->type, info->flags);
+    result = ours ? 0 : !shown ? -ENOENT : check_access(node->type, info->flags);
     if (result) {
         fuse_reply_err(request, -result);
         return;
@@ -190,10 +198,19 @@ void files_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
     reply_open(request, handle, info);
 }
 
-static void stream_read_done(void *cookie, ssize_t result, const void *data);
-
 /* backup.h knows a read by one pointer: the mount and the wait's number are both needed back. */
 static struct fs *the_fs;
+
+void handles_init(struct fs *fs)
+{
+    the_fs = fs;
+}
+
+void handles_close(struct fs *fs)
+{
+    while (fs->handles)
+        handle_unref(fs->handles);
+}
 
 static void stream_read_done(void *cookie, ssize_t result, const void *data)
 {
@@ -214,7 +231,6 @@ static void read_stream(fuse_req_t request, struct handle *handle, size_t size, 
     struct fs *fs = handle->fs;
     uint64_t number;
 
-    the_fs = fs;
     handle_ref(handle); /* the answer may come, and the file be closed, before we are through */
     number = waits_add(fs, request, handle->node, WAIT_READ, handle);
     if (number) {

@@ -31,6 +31,7 @@ struct fs {
     struct timespec debug_changed; /* guarded by the tree's lock */
     struct node **vm_nodes;        /* by the VM's identity; guarded by the tree's lock */
     size_t vm_node_count;
+    struct handle *handles; /* all open files; guarded by the tree's lock */
 };
 
 /* root.c, vms.c, vm_files.c, backups.c: the tables */
@@ -84,6 +85,10 @@ void entry_fill(struct fs *fs, struct node *node, struct fuse_entry_param *ret_e
 /* files.c: open files, reference-counted since a read may be interrupted while it is let go */
 struct handle *handle_ref(struct handle *handle);
 void handle_unref(struct handle *handle);
+/** Makes stream reads find their way back to this mount; before the first. */
+void handles_init(struct fs *fs);
+/** Closes what is still open when the mount has gone. */
+void handles_close(struct fs *fs);
 /** Gives up the stream read of that number. */
 void handle_interrupt(struct handle *handle, uint64_t number);
 

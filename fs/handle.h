@@ -10,6 +10,7 @@
 struct handle {
     pthread_mutex_t lock; /* guards references and the content */
     unsigned references;
+    struct handle *next, **link; /* in fs->handles; guarded by the tree's lock */
     struct fs *fs;
     struct node *node; /* one reference */
     bool ours;         /* opened by the notifier: what it writes means nothing */

@@ -73,6 +73,7 @@ static int start(struct fs *fs, const struct options *options, struct session **
     fs->debug_changed = fs->started;
     set_owner(fs);
     notifier_init(fs);
+    handles_init(fs);
     result = host_new(&host_options, &fs->host, ret_error);
     if (result)
         return result;
@@ -115,16 +116,21 @@ static void stop(struct fs *fs, struct session *session)
 
     waits_stop(fs, ENODEV);
     notifier_stop(fs);
-    session_stop(session);
+    session_end(session);
     if (fs->workers && pool_stop(fs->workers, STOP_SECONDS))
         hangs = true;
+    /* its streams end before the host that they use */
+    if (!hangs)
+        backup_service_free(fs->backups);
     if (fs->host && host_stop(fs->host, STOP_SECONDS))
         hangs = true;
     if (hangs) {
         log_warning("the hypervisor or a disk does not answer: not waiting for it");
         _exit(0);
     }
-    backup_service_free(fs->backups);
+    /* nobody answers any more; what was left open is closed, its secrets wiped */
+    session_free(session);
+    handles_close(fs);
     pool_free(fs->workers);
 }
 

@@ -133,7 +133,7 @@ void names_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_
 {
     struct fs *fs = request_fs(request);
     int result = -EPERM;
-    struct node *node;
+    struct node *node, *other;
 
     if (!request_is_ours(request)) {
         refuse_name(request, parent, "mv", name);
@@ -141,9 +141,16 @@ void names_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_
     }
     pthread_mutex_lock(&fs->tree.lock);
     node = fs->notifier.current;
-    if (node && node->phase == NODE_VISIBLE && parent == new_parent && flags == 0 &&
-        strcmp(node->name, name) == 0)
-        result = node_rename(node, new_name);
+    if (node && node->phase == NODE_VISIBLE && parent == new_parent &&
+        strcmp(node->name, name) == 0) {
+        other = node_child(node->parent, new_name);
+        if (flags == 0 && !other)
+            result = node_rename(node, new_name);
+        else if (flags == RENAME_EXCHANGE && other)
+            result = 0;
+        if (result == 0 && flags == RENAME_EXCHANGE)
+            node_exchange(node, other);
+    }
     pthread_mutex_unlock(&fs->tree.lock);
     fuse_reply_err(request, -result);
 }

@@ -67,6 +67,9 @@ void notify_changed(struct fs *fs, struct node *node)
 {
     if (node->phase != NODE_VISIBLE || node->change_queued || node->change_parked)
         return;
+    /* nobody can watch what the kernel has not: neither the file nor its directory */
+    if (!node_known(node) && !node_known(node->parent))
+        return;
     /* a writer that waits holds the file's lock in the kernel: told when it has its answer */
     if (node->unanswered > 0) {
         node->change_parked = true;
@@ -82,6 +85,13 @@ static bool prepare(struct fs *fs, struct node *node, enum node_phase phase, cha
     LOCK_SCOPE(&fs->tree.lock);
     return node->phase == phase && node->parent && node->parent->phase != NODE_GONE &&
            node_path(node, ret_path, PATH_MAX) == 0;
+}
+
+/* Read by the handlers of our own requests, under the tree's lock. */
+static void set_current(struct fs *fs, struct node *node)
+{
+    LOCK_SCOPE(&fs->tree.lock);
+    fs->notifier.current = node;
 }
 
 static void tell_changed(struct fs *fs, struct node *node)
@@ -128,11 +138,13 @@ static void tell_appeared(struct fs *fs, struct node *node)
     }
     /* where it could not be told, it is published all the same */
     pthread_mutex_lock(&fs->tree.lock);
-    if (node->phase == NODE_HIDDEN && node->parent->phase == NODE_VISIBLE) {
-        int attached = node_attach(node);
+    if (node->phase == NODE_HIDDEN) {
+        int attached = node->parent->phase == NODE_VISIBLE ? node_attach(node) : -ENOENT;
 
-        if (attached)
+        if (attached && attached != -ENOENT)
             log_error("%s cannot appear: %s", node->name, strerror(-attached));
+        if (attached)
+            node_detach(node);
     }
     pthread_mutex_unlock(&fs->tree.lock);
 }
@@ -151,11 +163,39 @@ static struct node *known_child(struct fs *fs, struct node *directory)
     return NULL;
 }
 
+/* Makes the kernel forget the name, and so take away what is mounted on it. */
+static void forget_name(struct fs *fs, struct node *node)
+{
+    char name[NAME_MAX + 1];
+    fuse_ino_t parent = FUSE_ROOT_ID;
+
+    pthread_mutex_lock(&fs->tree.lock);
+    if (node->parent != fs->tree.root)
+        parent = (fuse_ino_t)(uintptr_t)node->parent;
+    snprintf(name, sizeof(name), "%s", node->name);
+    pthread_mutex_unlock(&fs->tree.lock);
+    fuse_lowlevel_notify_inval_entry(fs->session, parent, name, strlen(name));
+}
+
+static int unlink_node(struct fs *fs, struct node *node, const char *path)
+{
+    int flags = node->type->kind == NODE_DIRECTORY ? AT_REMOVEDIR : 0;
+
+    if (unlinkat(fs->notifier.root, path, flags) == 0)
+        return 0;
+    if (errno != EBUSY)
+        return -1;
+    /* something is mounted on it: that goes with it */
+    forget_name(fs, node);
+    return unlinkat(fs->notifier.root, path, flags);
+}
+
 /* Depth first, as `rm -r` would: an rmdir tells nothing to those who watch what is in it. */
 static void tell_vanished(struct fs *fs, struct node *node)
 {
     char path[PATH_MAX];
     struct node *child;
+    bool told;
 
     pthread_mutex_lock(&fs->tree.lock);
     if (node->phase == NODE_VISIBLE)
@@ -170,50 +210,74 @@ static void tell_vanished(struct fs *fs, struct node *node)
         pthread_mutex_unlock(&fs->tree.lock);
     }
     if (prepare(fs, node, NODE_LEAVING, path)) {
-        fs->notifier.current = node;
-        if (unlinkat(fs->notifier.root, path,
-                     node->type->kind == NODE_DIRECTORY ? AT_REMOVEDIR : 0))
+        set_current(fs, node);
+        if (unlink_node(fs, node, path))
             log_debug("cannot tell that %s has vanished: %m", path);
     }
     pthread_mutex_lock(&fs->tree.lock);
-    if (node->phase == NODE_LEAVING || node->phase == NODE_HIDDEN) {
-        struct node *parent = node->parent;
-        fuse_ino_t parent_ino =
-            parent == fs->tree.root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)parent;
-        char *name = strdup(node->name);
-        bool cached = node->phase == NODE_LEAVING && node_known(parent);
-
-        node_detach(node);
-        pthread_mutex_unlock(&fs->tree.lock);
-        if (cached && name)
-            fuse_lowlevel_notify_inval_entry(fs->session, parent_ino, name, strlen(name));
-        free(name);
+    told = node->phase == NODE_GONE;
+    pthread_mutex_unlock(&fs->tree.lock);
+    if (told)
         return;
-    }
+    forget_name(fs, node);
+    pthread_mutex_lock(&fs->tree.lock);
+    node_detach(node);
     pthread_mutex_unlock(&fs->tree.lock);
 }
 
+/* The node that has this name beside `node` and is to get another one after it; with a reference.
+ */
+static struct node *occupant(struct fs *fs, struct node *node, const char *name)
+{
+    struct node *other;
+
+    LOCK_SCOPE(&fs->tree.lock);
+    other = node_child(node->parent, name);
+    return other && other != node ? node_ref(other) : NULL;
+}
+
+/* Names that go round in a circle (a swap) are exchanged: no name is missing in between, and none
+ * is seen that is nobody's. */
 static void tell_renamed(struct fs *fs, struct node *node, const char *name)
 {
     char path[PATH_MAX], new_path[PATH_MAX], *slash;
+    struct node *other = occupant(fs, node, name);
+    unsigned flags = other ? RENAME_EXCHANGE : 0;
 
     if (prepare(fs, node, NODE_VISIBLE, path)) {
+        int root = fs->notifier.root, result = 0;
+
         slash = strrchr(path, '/');
         if (snprintf(new_path, sizeof(new_path), "%.*s%s", slash ? (int)(slash - path) + 1 : 0,
                      path, name) < (int)sizeof(new_path) &&
-            renameat(fs->notifier.root, path, fs->notifier.root, new_path))
+            strcmp(path, new_path) != 0)
+            result = renameat2(root, path, root, new_path, flags);
+        if (result && errno == EBUSY) {
+            /* something is mounted on it, or on the other: the mount goes */
+            forget_name(fs, node);
+            if (other)
+                forget_name(fs, other);
+            result = renameat2(root, path, root, new_path, flags);
+        }
+        if (result)
             log_debug("cannot tell that %s is now %s: %m", path, name);
     }
     pthread_mutex_lock(&fs->tree.lock);
     if ((node->phase == NODE_VISIBLE || node->phase == NODE_HIDDEN) &&
-        strcmp(node->name, name) != 0)
-        node_rename(node, name);
+        strcmp(node->name, name) != 0) {
+        if (other && other->phase != NODE_GONE && node->phase == NODE_VISIBLE)
+            node_exchange(node, other);
+        else
+            node_rename(node, name);
+    }
+    if (other)
+        node_unref(other);
     pthread_mutex_unlock(&fs->tree.lock);
 }
 
 static void tell(struct fs *fs, struct poke *poke)
 {
-    fs->notifier.current = poke->node;
+    set_current(fs, poke->node);
     switch (poke->kind) {
     case POKE_APPEARED:
         tell_appeared(fs, poke->node);
@@ -228,7 +292,7 @@ static void tell(struct fs *fs, struct poke *poke)
         tell_changed(fs, poke->node);
         break;
     }
-    fs->notifier.current = NULL;
+    set_current(fs, NULL);
 }
 
 /*
@@ -299,6 +363,8 @@ static void *poke_thread(void *cookie)
     if (notifier->root >= 0)
         close(notifier->root);
     notifier->root = -1;
+    /* the number may be another's soon */
+    atomic_store(&notifier->tid, 0);
     pthread_mutex_unlock(&notifier->lock);
     return NULL;
 }

@@ -21,7 +21,10 @@ struct fs *request_fs(fuse_req_t request)
 
 bool request_is_ours(fuse_req_t request)
 {
-    return fuse_req_ctx(request)->pid == atomic_load(&request_fs(request)->notifier.tid);
+    pid_t tid = atomic_load(&request_fs(request)->notifier.tid);
+
+    /* a caller whom our namespace of processes does not know has number 0 */
+    return tid != 0 && fuse_req_ctx(request)->pid == tid;
 }
 
 struct node *request_node(fuse_req_t request, fuse_ino_t ino)
@@ -32,6 +35,14 @@ struct node *request_node(fuse_req_t request, fuse_ino_t ino)
 static double attribute_seconds(const struct node *node)
 {
     return node->type->kind == NODE_DIRECTORY ? DIRECTORY_SECONDS : FILE_SECONDS;
+}
+
+/* The kernel lets our own thread write to each file, also where the daemon is not root; to nobody
+ * else, for it asks for a file's attributes each time, and files_open checks by itself. */
+static void attributes_for(fuse_req_t request, struct stat *attributes)
+{
+    if (S_ISREG(attributes->st_mode) && request_is_ours(request))
+        attributes->st_mode |= S_IWUSR;
 }
 
 void entry_fill(struct fs *fs, struct node *node, struct fuse_entry_param *ret_entry)
@@ -62,7 +73,7 @@ static void lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
     pthread_mutex_lock(&fs->tree.lock);
     node_populate(fs, directory, NULL);
     node = node_child(directory, name);
-    if (node && !ours && (node->phase != NODE_VISIBLE || directory->phase != NODE_VISIBLE))
+    if (node && !ours && !node_is_shown(node))
         node = NULL;
     if (node)
         node_looked_up(node);
@@ -72,6 +83,7 @@ static void lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
         return;
     }
     entry_fill(fs, node, &entry);
+    attributes_for(request, &entry.attr);
     if (fuse_reply_entry(request, &entry)) {
         LOCK_SCOPE(&fs->tree.lock);
         node_forget(node, 1);
@@ -134,6 +146,7 @@ static void reply_attributes(fuse_req_t request, struct node *node)
 
     if (!node->type->slow) {
         attributes_fill(fs, node, false, &attributes);
+        attributes_for(request, &attributes);
         fuse_reply_attr(request, &attributes, attribute_seconds(node));
         return;
     }
@@ -167,14 +180,13 @@ static void getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *i
 {
     struct fs *fs = request_fs(request);
     struct node *node = request_node(request, ino);
-    enum node_phase phase;
+    bool shown;
 
     pthread_mutex_lock(&fs->tree.lock);
-    phase = node->phase;
+    shown = node_is_shown(node);
     pthread_mutex_unlock(&fs->tree.lock);
     /* by name it is there no more; by an open descriptor it still is */
-    if (phase != NODE_VISIBLE && !info && !request_is_ours(request) &&
-        node->type->kind != NODE_DIRECTORY) {
+    if (!shown && !info && !request_is_ours(request) && node->type->kind != NODE_DIRECTORY) {
         fuse_reply_err(request, ENOENT);
         return;
     }

@@ -106,7 +106,7 @@ void root_file_changed(struct fs *fs, const char *name)
 
     LOCK_SCOPE(&fs->tree.lock);
     node = node_child(fs->tree.root, name);
-    if (node && (node_known(node) || strcmp(name, "events") != 0))
+    if (node)
         notify_changed(fs, node);
 }
 

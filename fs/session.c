@@ -214,7 +214,8 @@ int session_start(struct fs *fs, const char *mountpoint, const char *fuse_option
         result = error_set(ret_error, -errno, "the mount at \"%s\" does not answer: %s", mountpoint,
                            strerror(errno));
     if (result) {
-        session_stop(session);
+        session_end(session);
+        session_free(session);
         return result;
     }
     snprintf(session->device, sizeof(session->device), "%u:%u", major(attributes.st_dev),
@@ -260,29 +261,35 @@ void session_wait(struct session *session, void (*refresh)(struct fs *fs))
     }
 }
 
-void session_stop(struct session *session)
+void session_end(struct session *session)
+{
+    if (!session || !session->fuse)
+        return;
+    fuse_session_exit(session->fuse);
+    for (size_t i = 0; i < session->thread_count; i++) {
+        struct timespec until;
+
+        /* a thread may come to its read just after the signal: again until it has ended */
+        do {
+            pthread_kill(session->threads[i], SIGUSR2);
+            clock_gettime(CLOCK_REALTIME, &until);
+            until.tv_nsec += 20000000;
+            if (until.tv_nsec >= 1000000000) {
+                until.tv_nsec -= 1000000000;
+                until.tv_sec++;
+            }
+        } while (pthread_timedjoin_np(session->threads[i], NULL, &until) == ETIMEDOUT);
+    }
+    session->thread_count = 0;
+    fuse_session_unmount(session->fuse);
+}
+
+void session_free(struct session *session)
 {
     if (!session)
         return;
-    if (session->fuse) {
-        fuse_session_unmount(session->fuse);
-        fuse_session_exit(session->fuse);
-        for (size_t i = 0; i < session->thread_count; i++) {
-            struct timespec until;
-
-            /* a thread may come to its read just after the signal: again until it has ended */
-            do {
-                pthread_kill(session->threads[i], SIGUSR2);
-                clock_gettime(CLOCK_REALTIME, &until);
-                until.tv_nsec += 20000000;
-                if (until.tv_nsec >= 1000000000) {
-                    until.tv_nsec -= 1000000000;
-                    until.tv_sec++;
-                }
-            } while (pthread_timedjoin_np(session->threads[i], NULL, &until) == ETIMEDOUT);
-        }
+    if (session->fuse)
         fuse_session_destroy(session->fuse);
-    }
     close(session->signals);
     close(session->ended);
     close(session->mounts);

@@ -207,6 +207,21 @@ int node_rename(struct node *node, const char *name)
     return in_tree ? insert(node->parent, node) : 0;
 }
 
+void node_exchange(struct node *node, struct node *other)
+{
+    struct node *directory = node->parent;
+    bool found;
+    size_t place = child_place(directory, node->name, &found);
+    size_t other_place = child_place(directory, other->name, &found);
+    char *name = node->name;
+
+    directory->children[place] = other;
+    directory->children[other_place] = node;
+    node->name = other->name;
+    other->name = name;
+    directory->children_changed = clock_wall_unique();
+}
+
 void node_populate(struct fs *fs, struct node *directory, const struct vm *vm)
 {
     const struct node_type *type = directory->type;
@@ -239,6 +254,13 @@ void node_forget(struct node *node, uint64_t count)
     node->lookups -= count < node->lookups ? count : node->lookups;
     if (node->lookups == 0)
         node_unref(node);
+}
+
+bool node_is_shown(const struct node *node)
+{
+    while (node && node->phase == NODE_VISIBLE)
+        node = node->parent;
+    return node == NULL;
 }
 
 int node_path(const struct node *node, char *ret_path, size_t size)

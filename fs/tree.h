@@ -135,6 +135,8 @@ int node_attach(struct node *node);
 void node_detach(struct node *node);
 /** Gives the node (which may be in the tree) another name.  -ENOMEM leaves it as it was. */
 int node_rename(struct node *node, const char *name);
+/** Two nodes in the same directory of the tree change their names and places. */
+void node_exchange(struct node *node, struct node *other);
 struct node *node_child(const struct node *directory, const char *name);
 /** The HIDDEN node of that name, still to appear in the directory. */
 struct node *node_hidden(const struct node *directory, const char *name);
@@ -149,6 +151,8 @@ static inline bool node_known(const struct node *node)
 {
     return node->lookups > 0;
 }
+/** True if users see it: neither it nor a directory above it is on its way out. */
+bool node_is_shown(const struct node *node);
 /** Writes the path from the root, without a leading slash, into `ret_path`; -ENAMETOOLONG. */
 int node_path(const struct node *node, char *ret_path, size_t size);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* P/vms/: follows the host's snapshots.  Contents are new at once; names wait for the notifier. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fs.h"
@@ -220,8 +221,6 @@ static void changed(struct fs *fs, struct node *node, const struct vm *before,
         if (before->entry != after->entry && node_known(node->children[i]))
             node_populate(fs, node->children[i], before);
     vm_object_set(node->object, after);
-    if (strcmp(before->name, after->name) != 0)
-        notify_renamed(fs, node, after->name);
     if (node->populated)
         compare_file(fs, node, &firewall_type, before->has_firewall, after->has_firewall);
     for (size_t i = 0; i < node->child_count; i++) {
@@ -238,20 +237,92 @@ static void changed(struct fs *fs, struct node *node, const struct vm *before,
     }
 }
 
+struct renaming {
+    const struct host_change *change;
+    bool begun;
+};
+
+static int by_old_name(const void *a, const void *b)
+{
+    const struct renaming *x = a, *y = b;
+
+    return strcmp(x->change->before->name, y->change->before->name);
+}
+
+/* Which of them has the name that this one is to get; NULL: the name is free. */
+static struct renaming *in_the_way(struct renaming *all, size_t count, const struct renaming *one)
+{
+    struct host_change wanted = {.before = one->change->after};
+    struct renaming key = {.change = &wanted};
+
+    return bsearch(&key, all, count, sizeof(*all), by_old_name);
+}
+
+static void renamed(struct fs *fs, const struct renaming *one)
+{
+    struct node *node = vm_node(fs, one->change->before);
+
+    if (node)
+        notify_renamed(fs, node, one->change->after->name);
+}
+
+/* Each after the one whose name it gets; those that go round in a circle are exchanged (notify.c).
+ */
+static void all_renamed(struct fs *fs, const struct host_change *changes, size_t change_count)
+{
+    struct renaming *all CLEANUP_FREE = calloc(change_count + 1, sizeof(*all));
+    struct renaming **chain CLEANUP_FREE = calloc(change_count + 1, sizeof(struct renaming *));
+    size_t count = 0;
+
+    for (size_t i = 0; i < change_count; i++) {
+        const struct vm *before = changes[i].before, *after = changes[i].after;
+        struct renaming one = {.change = &changes[i]};
+
+        if (!before || !after || strcmp(before->name, after->name) == 0)
+            continue;
+        if (all && chain)
+            all[count++] = one;
+        else
+            renamed(fs, &one);
+    }
+    if (count > 1)
+        qsort(all, count, sizeof(*all), by_old_name);
+    for (size_t i = 0; i < count; i++) {
+        struct renaming *next = &all[i];
+        size_t length = 0;
+
+        for (; next && !next->begun; next = in_the_way(all, count, next)) {
+            next->begun = true;
+            chain[length++] = next;
+        }
+        while (length > 0)
+            renamed(fs, chain[--length]);
+    }
+}
+
+/* What goes makes room first; then names change, then contents; what is new comes last, when each
+ * name that it may have is free. */
 void vms_changed(struct fs *fs, const struct host_change *changes, size_t change_count)
 {
     LOCK_SCOPE(&fs->tree.lock);
     for (size_t i = 0; i < change_count; i++) {
-        const struct vm *before = changes[i].before, *after = changes[i].after;
-        struct node *node = before ? vm_node(fs, before) : NULL;
+        const struct vm *before = changes[i].before;
+        struct node *node = before && !changes[i].after ? vm_node(fs, before) : NULL;
 
-        if (!before) {
-            appeared(fs, after);
-        } else if (node && !after) {
-            vanished(fs, node);
-            fs->vm_nodes[before->identity] = NULL;
-        } else if (node) {
-            changed(fs, node, before, after);
-        }
+        if (!node)
+            continue;
+        fs->vm_nodes[before->identity] = NULL;
+        vanished(fs, node);
     }
+    all_renamed(fs, changes, change_count);
+    for (size_t i = 0; i < change_count; i++) {
+        const struct vm *before = changes[i].before, *after = changes[i].after;
+        struct node *node = before && after ? vm_node(fs, before) : NULL;
+
+        if (node)
+            changed(fs, node, before, after);
+    }
+    for (size_t i = 0; i < change_count; i++)
+        if (!changes[i].before && changes[i].after)
+            appeared(fs, changes[i].after);
 }

@@ -35,15 +35,17 @@ static bool is_dom0(const struct record *record)
     return strcmp(record_name(record), "dom0") == 0;
 }
 
-/* A VM of the same name is another one if it differs in both qid and uuid: removed and made anew.
- */
+/* A VM of the same name is another one if its uuid is: removed and made anew, perhaps with the same
+ * qid.  Where one has no uuid (none is given before the first start), the qid decides. */
 static bool is_same(const struct record *record, const struct catalogue_entry *entry)
 {
     const struct catalogue_entry *before = record->entry;
 
     if (!before || strcmp(entry->name, "dom0") == 0)
         return true;
-    return before->qid == entry->qid || (before->uuid[0] && strcmp(before->uuid, entry->uuid) == 0);
+    if (before->uuid[0] && entry->uuid[0])
+        return strcmp(before->uuid, entry->uuid) == 0;
+    return before->qid == entry->qid;
 }
 
 /* A VM of another name is the same one if its uuid is; or its qid and class, where no uuid denies
