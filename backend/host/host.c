@@ -129,6 +129,10 @@ int host_new(const struct host_options *options, struct host **ret_host, struct 
     host_publish(host);
     if (!host->snapshot)
         return error_set(ret_error, -ENOMEM, "out of memory");
+    result = sources_follow(host);
+    if (result)
+        return error_set(ret_error, result, "cannot watch %s: %s", host->catalogue_path,
+                         strerror(-result));
     *ret_host = host;
     return 0;
 }
@@ -146,7 +150,7 @@ int host_listen(struct host *host, const struct host_listener *listener)
         host->running = false;
         return result;
     }
-    return sources_follow(host);
+    return 0;
 }
 
 static void apply_nothing(struct host *host, struct message *message)

@@ -91,9 +91,6 @@ int start_vm(struct host *host, const struct vm *vm, unsigned depth, struct erro
     if (vm_is_active(vm))
         return error_set(ret_error, -EALREADY, "\"%s\" is %s already", vm->name,
                          vm_state_name(vm->state));
-    result = start_netvm(host, vm, depth, ret_error);
-    if (result)
-        return result;
     if (!foreign) {
         const struct host_snapshot *snapshot = host_snapshot(host);
         struct definition_parts parts;
@@ -113,5 +110,9 @@ int start_vm(struct host *host, const struct vm *vm, unsigned depth, struct erro
         if (result)
             return result;
     }
+    /* last, so that a VM that cannot start has not started others */
+    result = start_netvm(host, vm, depth, ret_error);
+    if (result)
+        return result;
     return hypervisor_start_domain(host->hypervisor, &key, xml, ret_error);
 }
