@@ -135,7 +135,8 @@ static uint64_t gzip_bound(uint64_t bytes)
 const struct codec *codec_find(enum archive_compression compression)
 {
     static const struct codec codecs[] = {
-        [ARCHIVE_STORE] = {NULL, store_open, store_bound},
+        [ARCHIVE_NONE] = {NULL, store_open, store_bound},
+        [ARCHIVE_ZSTD] = {NULL, store_open, store_bound},
         [ARCHIVE_GZIP] = {"gzip", gzip_open, gzip_bound},
     };
 

@@ -147,7 +147,7 @@ static int run_run(void *cookie, const struct archive_output *output, struct err
 {
     struct run *run = cookie;
     struct archive_options options = plan_options(run->plan);
-    struct archive_output bounded = {run, run_write, run_cancelled};
+    struct archive_output bounded = {run, run_write, run_cancelled, NULL};
     struct archive_writer *writer CLEANUP(cleanup_writer) = NULL;
     int result;
 
@@ -166,6 +166,8 @@ static int run_run(void *cookie, const struct archive_output *output, struct err
         if (result == 0)
             result = check_still_halted(run, item, ret_error);
     }
+    if (result == 0)
+        result = archive_writer_finish(writer, ret_error);
     if (result == -EFBIG)
         result =
             error_set(ret_error, -EBUSY,

@@ -111,7 +111,7 @@ static int drain(struct backup_stream *stream)
 
 static void run(struct backup_stream *stream)
 {
-    struct archive_output output = {stream, stream_write, stream_cancelled};
+    struct archive_output output = {stream, stream_write, stream_cancelled, NULL};
     struct error error = {0};
     int result;
 

@@ -23,24 +23,52 @@
 #include "qubesfs/error.h"
 #include "qubesfs/secret.h"
 
-enum archive_compression { ARCHIVE_STORE, ARCHIVE_GZIP };
+enum archive_compression { ARCHIVE_NONE, ARCHIVE_GZIP, ARCHIVE_ZSTD };
+/** 0 is the default, so that options that say nothing are good ones. */
+enum archive_level { ARCHIVE_DEFAULT, ARCHIVE_FAST, ARCHIVE_SMALL };
+
+#define ARCHIVE_KDF_MIN     14u
+#define ARCHIVE_KDF_MAX     20u
+#define ARCHIVE_SEED_SIZE   32u
+#define ARCHIVE_ID_SIZE     64u /* with its NUL */
+#define ARCHIVE_THREADS_MAX 64u
 
 struct archive_options {
-    unsigned format; /* 3 */
-    bool encrypted;
+    unsigned format; /* 3 or 4 */
+    bool encrypted;  /* must be true in format 4 */
     enum archive_compression compression;
-    int level;                       /* 1 to 9; 0: the codec's default */
+    enum archive_level level;
     time_t time;                     /* mtime of the outer members */
     const struct secret *passphrase; /* needed in any case: it authenticates */
+    unsigned threads;                /* that compress; 0: one for each core */
+
+    /* format 4 only */
+    unsigned kdf_log2_n; /* cost of scrypt: 128 * 8 << kdf_log2_n bytes of memory for each key */
+    char backup_id[ARCHIVE_ID_SIZE]; /* letters, digits and `-`, which isn't the first */
+
+    /** ARCHIVE_SEED_SIZE secret random bytes, or NULL.  Everything random in the archive is derived
+     * from them, so that the same options and sources make the same bytes again.  Used for one
+     * archive only, and kept as secret as the passphrase.  NULL: the writer makes its own. */
+    const unsigned char *salt_seed;
+    /** For an archive that was cut off: no header is written, the archive goes on with the next
+     * source, as a writer with the same seed and options would have written it there. */
+    bool continue_without_header;
 };
 
-/** Where the archive goes.  Both are called on the writer's thread only. */
+/** Where the archive goes.  Called on threads of the writer's, `begin` and `write` never two at
+ * once; none of them may call the writer. */
 struct archive_output {
     void *cookie;
-    /** Takes all bytes, or returns a negative errno, which ends the writing and is handed on. */
+    /** Takes all bytes, or returns a negative errno, which ends the writing and is handed on.  It
+     * may block; then it must come back soon after `cancelled` has become true. */
     int (*write)(void *cookie, const void *data, size_t length);
-    /** Asked at least for every 256 KiB read from a disk: true ends the writing with -ECANCELED. */
+    /** Asked some times a second and for every block read from a disk: true ends the writing with
+     * -ECANCELED. */
     bool (*cancelled)(void *cookie);
+    /** The next byte that `write` gets is the first one of this name: of an archive_write_data or
+     * archive_write_source, or of `backup-header`.  There a later writer may go on that continues
+     * without a header.  NULL is fine. */
+    void (*begin)(void *cookie, const char *name);
 };
 
 /** Names of owners for the tar headers.  Answers stay valid while the source is used; NULL: none.
@@ -70,6 +98,8 @@ struct archive_source {
     /** It must be a regular file or a link to one: anything else is -EINVAL. */
     bool image;
     struct archive_owners owners;
+    /** Name of the source that will follow, or NULL.  Format 4 derives its first key meanwhile. */
+    const char *next_name;
 };
 
 struct archive_writer;
@@ -81,10 +111,13 @@ int archive_writer_new(const struct archive_options *options, const struct archi
 /** Writes a file from memory, as one inner archive with one member `name`, mode 0600, root's. */
 int archive_write_data(struct archive_writer *writer, const char *name, const void *data,
                        size_t length, struct error *ret_error);
-/** Writes a source.  -EBUSY: it changed while it was read.  After any error only
- * archive_writer_free may follow. */
+/** Writes a source.  -EBUSY: it changed while it was read.  When it returns, the source was read;
+ * its last bytes may be on their way yet, and what goes wrong with them the next call tells.  After
+ * any error only archive_writer_free may follow. */
 int archive_write_source(struct archive_writer *writer, const struct archive_source *source,
                          struct error *ret_error);
+/** Waits until the output has taken all.  An archive is whole only after this returned 0. */
+int archive_writer_finish(struct archive_writer *writer, struct error *ret_error);
 /** Frees the writer and wipes what it derived from the passphrase.  NULL is fine. */
 void archive_writer_free(struct archive_writer *writer);
 
@@ -100,9 +133,10 @@ int archive_measure(const struct archive_source *source, struct archive_size *re
 /** The inner archive of archive_write_data. */
 uint64_t archive_data_size(size_t length);
 
-/** An upper bound for what a file with an inner archive of `tar_bytes` adds to the whole. */
+/** What a file with an inner archive of `tar_bytes` adds to the whole: exactly that without
+ * compression, at most that with it. */
 uint64_t archive_bound_file(const struct archive_options *options, uint64_t tar_bytes);
-/** What archive_writer_new writes at most. */
+/** What archive_writer_new writes, exactly. */
 uint64_t archive_bound_header(const struct archive_options *options);
 
 #endif

@@ -73,7 +73,7 @@ static inline bool output_cancelled(void *cookie)
 
 static inline struct archive_output output_to(struct text *text)
 {
-    return (struct archive_output){text, output_write, output_cancelled};
+    return (struct archive_output){text, output_write, output_cancelled, NULL};
 }
 
 /* a directory that goes away with the test */

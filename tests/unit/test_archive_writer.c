@@ -196,7 +196,7 @@ static void test_exact_multiple(void **state)
 {
     struct secret *secret = passphrase();
     struct archive_options options = {
-        .format = 3, .passphrase = secret, .compression = ARCHIVE_STORE};
+        .format = 3, .passphrase = secret, .compression = ARCHIVE_NONE};
     struct text text = TEXT_INIT, listing = TEXT_INIT;
     struct archive_output output = output_to(&text);
     struct archive_writer *writer;
@@ -296,7 +296,7 @@ static void test_output_fails(void **state)
     struct secret *secret = passphrase();
     struct archive_options options = {
         .format = 3, .encrypted = true, .passphrase = secret, .compression = ARCHIVE_GZIP};
-    struct archive_output output = {NULL, failing_write, output_cancelled};
+    struct archive_output output = {NULL, failing_write, output_cancelled, NULL};
 
     (void)state;
     for (unsigned i = 0; i < 12; i++) {
