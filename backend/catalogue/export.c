@@ -5,12 +5,10 @@
  *
  *     file --reading--> [ the other form, convert.c ] --> marks, marks.c --> text, read back
  */
-#include "internal.h"
+#include "convert.h"
 
 #include <errno.h>
-#include <string.h>
-
-#include "qubesfs/text.h"
+#include <stdlib.h>
 
 /* Only what reads well as a catalogue of that form, with no VM lost, goes into a backup. */
 static int check(const char *path, enum catalogue_form form, size_t vm_count, const char *document,
@@ -33,24 +31,28 @@ static int check(const char *path, enum catalogue_form form, size_t vm_count, co
 
 static int export_reading(struct reading *reading, xmlDoc *document, enum catalogue_form form,
                           const struct catalogue_mark *marks, size_t mark_count,
-                          char **ret_document, size_t *ret_length, char **ret_left_out)
+                          char **ret_document, size_t *ret_length, struct text *left_out)
 {
     char *printed CLEANUP_FREE = NULL;
-    struct text left_out CLEANUP_TEXT = TEXT_INIT;
+    xmlDoc *converted = NULL;
     size_t length = 0;
-    int result;
+    int result = 0;
 
     if (reading->form != form)
-        return error_set(reading->ret_error, -EOPNOTSUPP, "%s: not yet", reading->path);
-    result = mark_document(reading->path, document, form, marks, mark_count, reading->ret_error);
-    if (result)
-        return result;
-    result = document_print(document, false, &printed, &length);
-    if (!result && ret_left_out)
-        result = text_take(&left_out, ret_left_out, NULL);
-    if (result)
-        return error_set(reading->ret_error, result, "%s: out of memory", reading->path);
-    result = check(reading->path, form, reading->draft_count, printed, length, reading->ret_error);
+        result = convert(reading, marks, mark_count, left_out, &converted, &marks);
+    if (!result)
+        result = mark_document(reading->path, converted ? converted : document, form, marks,
+                               mark_count, reading->ret_error);
+    if (!result) {
+        result =
+            document_print(converted ? converted : document, converted != NULL, &printed, &length);
+        if (result)
+            error_set(reading->ret_error, result, "%s: out of memory", reading->path);
+    }
+    xmlFreeDoc(converted);
+    if (!result)
+        result =
+            check(reading->path, form, reading->draft_count, printed, length, reading->ret_error);
     if (result)
         return result;
     *ret_document = MOVE_POINTER(printed);
@@ -64,6 +66,8 @@ int export_bytes(const char *path, const void *untrusted_data, size_t length,
                  struct error *ret_error)
 {
     struct reading reading = {.path = path, .ret_error = ret_error};
+    struct text left_out CLEANUP_TEXT = TEXT_INIT;
+    char *made = NULL;
     xmlDoc *document;
     int result;
 
@@ -72,10 +76,16 @@ int export_bytes(const char *path, const void *untrusted_data, size_t length,
         return result;
     result = reading_fill(&reading, document);
     if (!result)
-        result = export_reading(&reading, document, form, marks, mark_count, ret_document,
-                                ret_length, ret_left_out);
+        result = export_reading(&reading, document, form, marks, mark_count, &made, ret_length,
+                                &left_out);
     arena_free(&reading.arena);
     xmlFreeDoc(document);
+    if (!result && ret_left_out && (result = text_take(&left_out, ret_left_out, NULL)))
+        error_set(ret_error, result, "%s: out of memory", path);
+    if (result)
+        free(made);
+    else
+        *ret_document = made;
     return result;
 }
 

@@ -66,6 +66,13 @@ bool parse_uuid(const char *untrusted_text, char *ret_uuid);
 /** Adds the services of a Python dict literal of R3 as "0" or "1".  False when it is malformed. */
 bool services_parse(const char *untrusted_literal, struct arena *arena, struct pairs *services);
 
+/** Adds the strings of a Python list literal of R3.  False when it is malformed. */
+bool strings_parse(const char *untrusted_literal, struct arena *arena, struct pairs *strings);
+/** True if R3's own reader, Python 2's eval(str()), can take the name in a literal. */
+bool services_name_ok(const char *untrusted_name);
+/** The dict literal of services "0" and "1", whose names are ok. */
+const char *services_print(const struct pairs *services, struct arena *arena);
+
 /* document.c: libxml2, kept on a short leash */
 
 /** Parses without network, DTD or entities of its own.  `ret_document` is for xmlFreeDoc. */
@@ -117,6 +124,7 @@ struct draft {
 struct reading {
     const char *path; /* for messages */
     struct error *ret_error;
+    const xmlDoc *document;
     struct arena arena;
     enum catalogue_form form;
     struct draft *drafts; /* in the document's order */

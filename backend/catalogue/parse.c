@@ -8,6 +8,7 @@ int reading_fill(struct reading *reading, const xmlDoc *document)
     xmlNode *root = xmlDocGetRootElement(document);
     int result;
 
+    reading->document = document;
     result = document_form(reading->path, document, &reading->form, reading->ret_error);
     if (result)
         return result;

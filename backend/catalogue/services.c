@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * R3 stores a VM's services as a Python dict literal, {'cups': True, u'meminfo-writer': False}, and
- * reads it back with eval.  Here it is a grammar of a few lines, and nothing else is taken:
+ * R3 stores a VM's services as a Python dict literal, {'cups': True, u'meminfo-writer': False}, its
+ * PCI devices as a list, and reads them back with eval.  Here it is a grammar of a few lines, and
+ * nothing else is taken:
  *
  *     dict  = "{" [ item *( "," item ) [ "," ] ] "}"
  *     item  = string ":" value
  *     value = "True" | "False" | "None" | digits        (true: "True" and a number that is not 0)
- *     string = ["u" | "b"] quote *( character | "\\" | "\'" | "\"" ) quote
+ *     list  = [ "[" ] [ string *( "," string ) [ "," ] ] [ "]" ]              (R2: without
+ * brackets) string = ["u" | "b"] quote *( character | "\\" | "\'" | "\"" ) quote
  */
 #include "internal.h"
 
 #include <string.h>
+
+#include "qubesfs/text.h"
 
 static void skip_space(const char **at)
 {
@@ -105,4 +109,54 @@ bool services_parse(const char *untrusted_literal, struct arena *arena, struct p
     pairs_sort(&found, arena);
     *services = found;
     return true;
+}
+
+bool strings_parse(const char *untrusted_literal, struct arena *arena, struct pairs *strings)
+{
+    const char *at = untrusted_literal, *string;
+    bool bracket = take(&at, '[');
+
+    skip_space(&at);
+    while (*at && *at != ']') {
+        if (!take_string(&at, arena, &string))
+            return false;
+        pairs_add(strings, arena, string, "");
+        if (!take(&at, ','))
+            break;
+        skip_space(&at);
+    }
+    if (bracket && !take(&at, ']'))
+        return false;
+    skip_space(&at);
+    return !*at;
+}
+
+bool services_name_ok(const char *untrusted_name)
+{
+    for (const char *at = untrusted_name; *at; at++)
+        if (*at < ' ' || *at > '~')
+            return false;
+    return *untrusted_name && strlen(untrusted_name) <= 255;
+}
+
+const char *services_print(const struct pairs *services, struct arena *arena)
+{
+    struct text text CLEANUP_TEXT = TEXT_INIT;
+
+    text_string(&text, "{");
+    for (size_t i = 0; i < services->count; i++) {
+        text_string(&text, i ? ", '" : "'");
+        for (const char *at = services->items[i].name; *at; at++) {
+            if (*at == '\\' || *at == '\'')
+                text_string(&text, "\\");
+            text_append(&text, at, 1);
+        }
+        text_printf(&text, "': %s", strcmp(services->items[i].value, "1") == 0 ? "True" : "False");
+    }
+    text_string(&text, "}");
+    if (text_status(&text)) {
+        arena->failed = true;
+        return "{}";
+    }
+    return arena_copy(arena, text.data, text.length);
 }
