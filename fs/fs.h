@@ -50,6 +50,10 @@ void root_file_changed(struct fs *fs, const char *name);
 /* backups.c */
 /** The plan that a stream node reads by: its own, or for a VM's `backup` the default one. */
 struct backup_plan *stream_plan(const struct subject *subject);
+/** A user's own mkdir and rmdir of a plan: answered at once, from memory, since the kernel holds the
+ * directory's lock meanwhile. */
+void backups_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name);
+void backups_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name);
 /** Tells that the content of a plan's file is another now. */
 void backups_file_changed(struct fs *fs, struct backup_plan *plan, const char *file_name);
 

@@ -67,6 +67,7 @@ static int start(struct fs *fs, const struct options *options, struct session **
     const struct host_listener host_listener = {fs, host_changed, journal_grew};
     const struct backup_listener backup_listener = {fs, plan_file_changed};
     const struct host_snapshot *snapshot;
+    char *state CLEANUP_FREE = NULL;
     int result;
 
     fs->started = clock_wall_unique();
@@ -77,8 +78,11 @@ static int start(struct fs *fs, const struct options *options, struct session **
     result = host_new(&host_options, &fs->host, ret_error);
     if (result)
         return result;
-    result =
-        backup_service_new(fs->host, options->root, options->store, &backup_listener, &fs->backups);
+    if (!options->state && asprintf(&state, "%s/var/lib/qubesfs", options->root) < 0)
+        return error_set(ret_error, -ENOMEM, "out of memory");
+    result = backup_service_new(fs->host, options->root, options->store,
+                                options->state ? options->state : state, &backup_listener,
+                                &fs->backups);
     if (!result)
         result = pool_new("qfs-disk", 16, &fs->workers);
     if (!result)

@@ -95,7 +95,10 @@ void names_mknod(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t
 void names_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode)
 {
     (void)mode;
-    appear(request, parent, name, "mkdir");
+    if (!request_is_ours(request) && request_node(request, parent)->type == &backups_type)
+        backups_mkdir(request, parent, name);
+    else
+        appear(request, parent, name, "mkdir");
 }
 
 void names_symlink(fuse_req_t request, const char *target, fuse_ino_t parent, const char *name)
@@ -125,7 +128,10 @@ void names_unlink(fuse_req_t request, fuse_ino_t parent, const char *name)
 
 void names_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
-    vanish(request, parent, name, "rmdir");
+    if (!request_is_ours(request) && request_node(request, parent)->type == &backups_type)
+        backups_rmdir(request, parent, name);
+    else
+        vanish(request, parent, name, "rmdir");
 }
 
 void names_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,

@@ -9,6 +9,7 @@
 #include "qubesfs/archive.h"
 #include "qubesfs/backup.h"
 #include "qubesfs/host.h"
+#include "status.h"
 
 /* service.c */
 
@@ -18,8 +19,8 @@ struct backup_service {
     struct host *host;
     char *root;           /* "" for none */
     char *catalogue_path; /* with root */
+    char *state;          /* plans are kept below it; NULL: nowhere */
     struct backup_listener listener;
-    struct backup_plan *plan; /* `default` */
     struct size_cache *sizes;
     atomic_uint references; /* the owner's, and one for each stream */
 
@@ -28,6 +29,13 @@ struct backup_service {
     struct run *runs;     /* all streams */
     unsigned active;      /* of them, those whose thread may be using the host */
     bool closing;
+    struct backup_plan **plans; /* also those removed; the first one is `default` */
+    size_t plan_count;
+    pthread_cond_t keeper_moved; /* a plan is unsaved, or the end */
+    bool keeper_ending;
+
+    pthread_t keeper;
+    bool keeper_running;
 };
 
 struct backup_service *service_ref(struct backup_service *service);
@@ -40,22 +48,49 @@ struct report;
 struct backup_plan {
     struct backup_service *service;
     char *name;
+    bool removed, unsaved; /* guarded by the service's lock */
 
     pthread_mutex_t lock; /* guards what follows; nothing is called with it held */
     char *lists[2];       /* by enum backup_list: names, one a line */
     struct timespec list_changed[2];
+    unsigned char words[BACKUP_OPTION_COUNT]; /* places in options.c's table */
+    struct timespec word_changed[BACKUP_OPTION_COUNT];
     struct secret *passphrase; /* NULL: none */
     struct report *reports;    /* sorted by command */
     struct timespec error_changed;
+    struct status status;
+    const void *status_run; /* whose status it is; only compared */
+    char *status_text;
+    struct timespec status_changed;
+    uint64_t status_told_ns;
 };
 
 int plan_new(struct backup_service *service, const char *name, struct backup_plan **ret_plan);
 void plan_free(struct backup_plan *plan);
 /** The passphrase of this moment, with a reference of the caller's; NULL: none. */
 struct secret *plan_passphrase(struct backup_plan *plan);
-/** How the plan says that an archive is to be made; without passphrase and time. */
-struct archive_options plan_options(struct backup_plan *plan);
 void plan_forget_passphrase(struct backup_plan *plan);
+
+/* plans.c */
+bool plan_name_valid(const char *untrusted_name);
+/** Adds a new plan; called with the service's lock held, or before anybody has it. */
+int plans_add(struct backup_service *service, struct backup_plan *plan);
+
+/* options.c */
+/** How the plan says that an archive is to be made; without passphrase, time and the like. */
+struct archive_options plan_options(struct backup_plan *plan);
+/** Called with the plan's lock held. */
+const char *plan_word(const struct backup_plan *plan, enum backup_option option);
+/** Takes a value for itself, as saved; then plan_make_options_agree is due. */
+int plan_take_word(struct backup_plan *plan, enum backup_option option, const char *untrusted_value,
+                   struct error *ret_error);
+/** Encrypts what can't be otherwise. */
+void plan_make_options_agree(struct backup_plan *plan);
+
+/* keeper.c */
+/** The plan's options or lists are others now, or it was removed: to be brought to the disk.
+ * Quick; called without locks. */
+void plan_save(struct backup_plan *plan);
 
 /* report.c */
 void reports_free(struct report *reports);

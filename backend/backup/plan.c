@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A plan: its lists, its passphrase, its options. */
+/* A plan: its lists, its passphrase. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -24,8 +24,10 @@ int plan_new(struct backup_service *service, const char *name, struct backup_pla
         plan->lists[i] = strdup("");
         plan->list_changed[i] = clock_wall_unique();
     }
+    for (enum backup_option option = 0; option < BACKUP_OPTION_COUNT; option++)
+        plan->word_changed[option] = plan->list_changed[1];
     plan->error_changed = plan->list_changed[1];
-    if (!plan->name || !plan->lists[0] || !plan->lists[1]) {
+    if (!plan->name || !plan->lists[0] || !plan->lists[1] || status_init(plan)) {
         plan_free(plan);
         return -ENOMEM;
     }
@@ -41,15 +43,10 @@ void plan_free(struct backup_plan *plan)
     reports_free(plan->reports);
     free(plan->lists[0]);
     free(plan->lists[1]);
+    free(plan->status_text);
     free(plan->name);
     pthread_mutex_destroy(&plan->lock);
     free(plan);
-}
-
-struct archive_options plan_options(struct backup_plan *plan)
-{
-    (void)plan;
-    return (struct archive_options){.format = 3, .encrypted = true, .compression = ARCHIVE_GZIP};
 }
 
 /* A name as Qubes allows it. */
@@ -83,6 +80,7 @@ int backup_list_set(struct backup_plan *plan, enum backup_list list, const char 
     char *taken, *old;
     size_t line;
     int result;
+    bool changed;
 
     for (size_t at = 0; at < length; at += line + 1) {
         const char *end = memchr(untrusted_text + at, '\n', length - at);
@@ -105,10 +103,13 @@ int backup_list_set(struct backup_plan *plan, enum backup_list list, const char 
     pthread_mutex_lock(&plan->lock);
     old = plan->lists[list];
     plan->lists[list] = taken;
-    if (strcmp(old, taken) != 0)
+    changed = strcmp(old, taken) != 0;
+    if (changed)
         plan->list_changed[list] = clock_wall_unique();
     pthread_mutex_unlock(&plan->lock);
     free(old);
+    if (changed)
+        plan_save(plan);
     return 0;
 }
 

@@ -15,10 +15,11 @@ struct run {
     struct backup_plan *plan;
     struct backup_service *service;
     struct backup_stream *stream;
-    char *vm_name; /* NULL: as the plan says */
+    char *vm_name;  /* NULL: as the plan says */
+    bool cancelled; /* by a command; guarded by the service's lock */
 
     /* the stream's thread alone uses what follows */
-    bool active; /* counted in the service's `active` */
+    bool active; /* guarded by the service's lock; counted in the service's `active` */
     struct job job;
     struct secret *passphrase;
     struct catalogue_mark *marks;
@@ -261,6 +262,26 @@ int backup_stream_new(struct backup_plan *plan, const char *vm_name,
     if (service->closing)
         stream_shut(run->stream);
     return 0;
+}
+
+void runs_cancel(struct backup_plan *plan)
+{
+    struct backup_service *service = plan->service;
+
+    LOCK_SCOPE(&service->lock);
+    for (struct run *run = service->runs; run; run = run->next)
+        if (run->plan == plan && !run->vm_name && run->active) {
+            run->cancelled = true;
+            stream_shut(run->stream);
+        }
+}
+
+bool runs_reading(const struct backup_service *service, const struct backup_plan *plan)
+{
+    for (const struct run *run = service->runs; run; run = run->next)
+        if (run->plan == plan && run->active)
+            return true;
+    return false;
 }
 
 void runs_shut(struct backup_service *service)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "keeper.h"
 #include "qubesfs/log.h"
 #include "run.h"
 
@@ -12,17 +13,36 @@
 
 static void destroy(struct backup_service *service)
 {
-    plan_free(service->plan);
+    for (size_t i = 0; i < service->plan_count; i++)
+        plan_free(service->plans[i]);
+    free(service->plans);
     size_cache_free(service->sizes);
+    free(service->state);
     free(service->root);
     free(service->catalogue_path);
     pthread_mutex_destroy(&service->lock);
     pthread_cond_destroy(&service->quiet);
+    pthread_cond_destroy(&service->keeper_moved);
     free(service);
 }
 
+/* `default`, and those that were saved. */
+static int make_plans(struct backup_service *service)
+{
+    struct backup_plan *plan;
+    int result = plan_new(service, "default", &plan);
+
+    if (result < 0)
+        return result;
+    result = plans_add(service, plan);
+    if (result < 0)
+        plan_free(plan);
+    return result < 0 ? result : saved_load(service);
+}
+
 int backup_service_new(struct host *host, const char *root, const char *catalogue_path,
-                       const struct backup_listener *listener, struct backup_service **ret_service)
+                       const char *state, const struct backup_listener *listener,
+                       struct backup_service **ret_service)
 {
     struct backup_service *service = calloc(1, sizeof(*service));
     pthread_condattr_t monotonic;
@@ -37,12 +57,18 @@ int backup_service_new(struct host *host, const char *root, const char *catalogu
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&service->quiet, &monotonic);
+    pthread_cond_init(&service->keeper_moved, &monotonic);
     pthread_condattr_destroy(&monotonic);
     service->root = strdup(root);
     service->catalogue_path = strdup(catalogue_path);
-    result = service->root && service->catalogue_path ? size_cache_new(&service->sizes) : -ENOMEM;
+    service->state = state ? strdup(state) : NULL;
+    result = service->root && service->catalogue_path && (!state || service->state)
+                 ? size_cache_new(&service->sizes)
+                 : -ENOMEM;
     if (result == 0)
-        result = plan_new(service, "default", &service->plan);
+        result = make_plans(service);
+    if (result == 0)
+        result = keeper_start(service);
     if (result < 0) {
         destroy(service);
         return result;
@@ -80,11 +106,8 @@ void backup_service_free(struct backup_service *service)
     if (service->active > 0)
         log_warning("a backup does not end: its disk does not answer");
     pthread_mutex_unlock(&service->lock);
-    plan_forget_passphrase(service->plan);
+    keeper_stop(service);
+    for (size_t i = 0; i < service->plan_count; i++)
+        plan_forget_passphrase(service->plans[i]);
     service_unref(service);
-}
-
-struct backup_plan *backup_plan_find(struct backup_service *service, const char *name)
-{
-    return strcmp(name, service->plan->name) == 0 ? service->plan : NULL;
 }

@@ -26,16 +26,59 @@ struct backup_listener {
     void (*file_changed)(void *cookie, struct backup_plan *plan, const char *file_name);
 };
 
-/** `root` goes before every path of the host; `catalogue_path` is the catalogue's file. */
+/** `root` goes before every path of the host; `catalogue_path` is the catalogue's file.  Plans are
+ * kept below the directory `state`, which is made when there is something to keep; what is there is
+ * loaded, and what of it makes no sense left out with a line in the log.  NULL: plans are kept
+ * nowhere. */
 int backup_service_new(struct host *host, const char *root, const char *catalogue_path,
-                       const struct backup_listener *listener, struct backup_service **ret_service);
+                       const char *state, const struct backup_listener *listener,
+                       struct backup_service **ret_service);
 /** Ends running streams loudly (their reads fail with -ECANCELED), waits up to 5 s for their
  * threads, wipes secrets, frees everything.  Streams may still be freed afterwards; the host must
  * live until this returns.  Fine with NULL. */
 void backup_service_free(struct backup_service *service);
 
-/** Quick.  The plan of that name, or NULL; lives as long as the service. */
+/*
+ * Plans.  A plan lives as long as the service, also once it was removed: all that is asked of it is
+ * still answered, but a stream is -ENOENT.  All of this is quick: a plan is made and removed in
+ * memory, and on the disk right after.
+ */
+/** The plan of that name, or NULL. */
 struct backup_plan *backup_plan_find(struct backup_service *service, const char *name);
+/** All plans, the first is `default`; `ret_plans` is to be freed.  0 or -ENOMEM. */
+int backup_plan_list(struct backup_service *service, struct backup_plan ***ret_plans,
+                     size_t *ret_count);
+const char *backup_plan_name(const struct backup_plan *plan);
+/** A new plan with the options that are defaults.  -EINVAL: no good name; -EEXIST; -ENOSPC: there
+ * are too many. */
+int backup_plan_make(struct backup_service *service, const char *untrusted_name,
+                     struct backup_plan **ret_plan, struct error *ret_error);
+/** Wipes its passphrase, too.  -EPERM: it is `default`; -EBUSY: it is read now. */
+int backup_plan_remove(struct backup_plan *plan, struct error *ret_error);
+
+/** Quick.  A plan's options, each one word of a few. */
+enum backup_option {
+    BACKUP_FORMAT,
+    BACKUP_ENCRYPTED,
+    BACKUP_KDF,
+    BACKUP_COMPRESSION,
+    BACKUP_LEVEL,
+    BACKUP_CONFLICT,
+    BACKUP_MISSING,
+    BACKUP_DOM0_HOME,
+    BACKUP_OPTION_COUNT
+};
+/** Its file's name: "format", ... */
+const char *backup_option_name(enum backup_option option);
+/** BACKUP_OPTION_COUNT: there is no such option. */
+enum backup_option backup_option_find(const char *name);
+/** One final newline is taken off.  -EINVAL, with the words that there are, changes nothing. */
+int backup_option_set(struct backup_plan *plan, enum backup_option option,
+                      const char *untrusted_value, size_t length, struct error *ret_error);
+/** Its value; a constant. */
+const char *backup_option_get(struct backup_plan *plan, enum backup_option option);
+/** When it last changed. */
+struct timespec backup_option_time(struct backup_plan *plan, enum backup_option option);
 
 /** Quick.  VM names, one a line: `include` and `exclude`. */
 enum backup_list { BACKUP_INCLUDE, BACKUP_EXCLUDE };
@@ -53,6 +96,15 @@ struct timespec backup_list_time(struct backup_plan *plan, enum backup_list list
  * The caller wipes its own copy. */
 int backup_passphrase_set(struct backup_plan *plan, const char *untrusted_secret, size_t length,
                           struct error *ret_error);
+
+/** Quick.  The content of the plan's `status` file (to be freed), and when it last changed. */
+int backup_status_get(struct backup_plan *plan, char **ret_text);
+struct timespec backup_status_time(struct backup_plan *plan);
+
+/** Quick.  Lines of commands: `cancel` ends all reads of the plan's `backup` (-ECANCELED), and
+ * forgets the one that could be gone on with; fine when there is none.  -EINVAL: something else. */
+int backup_control(struct backup_plan *plan, const char *untrusted_lines, size_t length,
+                   struct error *ret_error);
 
 /** Quick.  The lines of the plan's `error` file (to be freed), and when they last changed. */
 int backup_error_get(struct backup_plan *plan, char **ret_text);

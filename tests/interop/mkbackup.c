@@ -105,7 +105,7 @@ int main(int count, char **words)
     uint64_t size;
     int status = -1;
 
-    if (backup_service_new(host, host->root, host->catalogue_path, &listener, &service))
+    if (backup_service_new(host, host->root, host->catalogue_path, NULL, &listener, &service))
         return 2;
     plan = backup_plan_find(service, "default");
     if (passphrase && backup_passphrase_set(plan, passphrase, strlen(passphrase), &error)) {

@@ -76,7 +76,7 @@ static int setup(void **state)
     free(path);
     host = host_fake_new(test_directory);
     assert_int_equal(
-        backup_service_new(host, host->root, host->catalogue_path, &listener, &service), 0);
+        backup_service_new(host, host->root, host->catalogue_path, NULL, &listener, &service), 0);
     plan = backup_plan_find(service, "default");
     assert_non_null(plan);
     assert_null(backup_plan_find(service, "other"));
@@ -457,7 +457,7 @@ static void test_end(void **state)
         backup_stream_free(streams[i]);
     }
     assert_int_equal(
-        backup_service_new(host, host->root, host->catalogue_path, &listener, &service), 0);
+        backup_service_new(host, host->root, host->catalogue_path, NULL, &listener, &service), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
