@@ -130,13 +130,13 @@ static void add_kernel(struct conversion *conversion, const struct draft *draft,
 static void add_hvm(struct conversion *conversion, const struct draft *draft,
                     struct pairs *attributes)
 {
-    const char *timezone = feature_of(draft, "timezone");
+    const char *zone = feature_of(draft, "timezone");
     struct arena *arena = conversion->arena;
 
     if (!is_hvm(conversion, draft))
         return;
     pairs_add(attributes, arena, "drive", "None");
-    pairs_add(attributes, arena, "timezone", timezone && *timezone ? timezone : "localtime");
+    pairs_add(attributes, arena, "timezone", zone && *zone ? zone : "localtime");
     pairs_add(attributes, arena, "qrexec_installed",
               has_feature(draft, "qrexec") ? "True" : "False");
     pairs_add(attributes, arena, "guiagent_installed",

@@ -169,7 +169,7 @@ void r4_features(struct conversion *conversion, const struct draft *draft,
     static const char *const agents[][2] = {{"qrexec_installed", "qrexec"},
                                             {"guiagent_installed", "gui"}};
     const char *services = attribute_of(conversion, draft, "services");
-    const char *timezone = attribute_of(conversion, draft, "timezone");
+    const char *zone = attribute_of(conversion, draft, "timezone");
     struct arena *arena = conversion->arena;
 
     for (size_t i = 0; i < draft->services.count; i++) {
@@ -199,8 +199,8 @@ void r4_features(struct conversion *conversion, const struct draft *draft,
     for (size_t i = 0; i < ARRAY_SIZE(agents); i++)
         if (parse_bool(attribute_of(conversion, draft, agents[i][0]), false))
             pairs_add(ret_features, arena, agents[i][1], "1");
-    if (timezone && !is_none(timezone))
-        pairs_add(ret_features, arena, "timezone", timezone);
+    if (zone && !is_none(zone))
+        pairs_add(ret_features, arena, "timezone", zone);
 }
 
 void r4_leave_out(struct conversion *conversion, const struct draft *draft)
