@@ -297,16 +297,52 @@ static void tell(struct fs *fs, struct poke *poke)
 
 /*
  * A private clone of the mount, so that our own descriptor does not make it busy (umount would be
- * refused) and so that nothing mounted over it hides it from us.  Without the right to make one,
- * the plain directory: pokes work, but only a lazy unmount does.
+ * refused) and so that nothing mounted over it hides it from us.  Without the right to make one
+ * (the daemon of an ordinary user) the directory itself, opened for each poke only: between two of
+ * them it can be unmounted; while it is hidden, changes are published untold.
  */
-static int open_root(const char *mountpoint)
+static int open_root(struct notifier *notifier, const char *mountpoint)
 {
+    struct stat attributes;
     int fd = open_tree(AT_FDCWD, mountpoint, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
-    if (fd < 0)
-        fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
+    if (fd >= 0)
+        return fd;
+    fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &attributes)) {
+        int error = -errno;
+
+        if (fd >= 0)
+            close(fd);
+        return error;
+    }
+    notifier->mountpoint = mountpoint;
+    notifier->device = attributes.st_dev;
+    return fd;
+}
+
+/* False: the mount cannot be reached. */
+static bool take_root(struct notifier *notifier)
+{
+    struct stat attributes;
+
+    if (!notifier->mountpoint || notifier->root >= 0)
+        return notifier->root >= 0;
+    notifier->root = open(notifier->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (notifier->root >= 0 &&
+        (fstat(notifier->root, &attributes) || attributes.st_dev != notifier->device)) {
+        close(notifier->root);
+        notifier->root = -1;
+    }
+    return notifier->root >= 0;
+}
+
+static void release_root(struct notifier *notifier, bool at_the_end)
+{
+    if (notifier->root < 0 || (!notifier->mountpoint && !at_the_end))
+        return;
+    close(notifier->root);
+    notifier->root = -1;
 }
 
 struct start {
@@ -324,7 +360,7 @@ static void *poke_thread(void *cookie)
 
     pthread_setname_np(pthread_self(), "qfs-notify");
     atomic_store(&notifier->tid, gettid());
-    root = open_root(start->mountpoint);
+    root = open_root(notifier, start->mountpoint);
     /* the mount answers when this returns */
     if (root >= 0 && fstatat(root, "README", &attributes, 0)) {
         int error = -errno;
@@ -332,8 +368,9 @@ static void *poke_thread(void *cookie)
         close(root);
         root = error;
     }
-    pthread_mutex_lock(&notifier->lock);
     notifier->root = root >= 0 ? root : -1;
+    release_root(notifier, false);
+    pthread_mutex_lock(&notifier->lock);
     notifier->failed = root >= 0 ? 0 : root;
     notifier->ready = true;
     pthread_cond_broadcast(&notifier->moved); /* `start` is not ours from here on */
@@ -349,10 +386,14 @@ static void *poke_thread(void *cookie)
         notifier->first = poke->next;
         if (!notifier->first)
             notifier->last = &notifier->first;
-        tell_it = !notifier->ending && notifier->root >= 0;
+        tell_it = !notifier->ending && !notifier->failed;
         pthread_mutex_unlock(&notifier->lock);
-        if (tell_it)
+        if (tell_it) {
+            if (!take_root(notifier))
+                log_debug("the mount is hidden: a change is not told");
             tell(fs, poke);
+            release_root(notifier, false);
+        }
         pthread_mutex_lock(&fs->tree.lock);
         node_unref(poke->node);
         pthread_mutex_unlock(&fs->tree.lock);
@@ -360,9 +401,7 @@ static void *poke_thread(void *cookie)
         free(poke);
         pthread_mutex_lock(&notifier->lock);
     }
-    if (notifier->root >= 0)
-        close(notifier->root);
-    notifier->root = -1;
+    release_root(notifier, true);
     /* the number may be another's soon */
     atomic_store(&notifier->tid, 0);
     pthread_mutex_unlock(&notifier->lock);

@@ -22,8 +22,10 @@ struct notifier {
     pthread_cond_t moved; /* something was queued, or the end */
     struct poke *first, **last;
     bool running, ending, ready;
-    int root;   /* the mount's root directory; the thread's own */
-    int failed; /* why there is no root: a negative errno */
+    int root;               /* the mount's root directory; the thread's own */
+    const char *mountpoint; /* not NULL: no right to keep `root`, it is opened for each poke */
+    dev_t device;           /* what is mounted there as long as it is us */
+    int failed;             /* why there is no root: a negative errno */
     pthread_t thread;
     _Atomic pid_t tid;    /* the poking thread's; 0: none */
     struct node *current; /* what the thread is about to publish, rename or remove; its own, read by
