@@ -13,6 +13,8 @@
 
 static bool changed(const struct stat *a, const struct stat *b)
 {
+    if (S_ISBLK(b->st_mode))
+        return false; /* nothing tells */
     return a->st_size != b->st_size || a->st_mtim.tv_sec != b->st_mtim.tv_sec ||
            a->st_mtim.tv_nsec != b->st_mtim.tv_nsec || a->st_ctim.tv_sec != b->st_ctim.tv_sec ||
            a->st_ctim.tv_nsec != b->st_ctim.tv_nsec;
@@ -66,16 +68,16 @@ static int write_extent(struct tar_writer *writer, int fd, const struct storage_
     return 0;
 }
 
-static int check_unchanged(int fd, const struct stat *before, bool live, const char *path,
+static int check_unchanged(int fd, const struct stat *before, enum tar_care care, const char *path,
                            struct error *ret_error)
 {
     struct stat after;
 
     if (fstat(fd, &after))
         return error_set(ret_error, -errno, "can't look at %s: %s", path, strerror(errno));
-    if (!changed(before, &after))
+    if (!changed(before, &after) || (care == TAR_STILL && before->st_size == after.st_size))
         return 0;
-    if (!live)
+    if (care != TAR_LIVE)
         return error_set(ret_error, -EBUSY,
                          "%s was changed while it was read: something else uses it; try again when "
                          "it is left alone",
@@ -119,7 +121,8 @@ static int write_small_live(struct tar_writer *writer, struct tar_member *member
 }
 
 int tar_write_file(struct tar_writer *writer, struct tar_member *member, int fd,
-                   const struct stat *status, bool live, const char *path, struct error *ret_error)
+                   const struct stat *status, enum tar_care care, const char *path,
+                   struct error *ret_error)
 {
     struct storage_map map CLEANUP(storage_map_free) = STORAGE_MAP_INIT;
     bool sparse;
@@ -133,7 +136,7 @@ int tar_write_file(struct tar_writer *writer, struct tar_member *member, int fd,
         return error_set(ret_error, result, "can't find the data of %s: %s", path,
                          strerror(-result));
     sparse = storage_map_has_holes(&map);
-    if (writer->sink && live && !sparse && member->size < TAR_BUFFER)
+    if (writer->sink && care == TAR_LIVE && !sparse && member->size < TAR_BUFFER)
         return write_small_live(writer, member, fd, status, path, ret_error);
     result = tar_write_header(writer, member, sparse ? &map : NULL);
     if (result < 0)
@@ -148,7 +151,7 @@ int tar_write_file(struct tar_writer *writer, struct tar_member *member, int fd,
         if (result < 0)
             return result;
     }
-    result = check_unchanged(fd, status, live, path, ret_error);
+    result = check_unchanged(fd, status, care, path, ret_error);
     if (result == 0) {
         result = tar_write_padding(writer);
         if (result < 0)

@@ -13,6 +13,7 @@
 #include <sys/vfs.h>
 
 #include "qubesfs/log.h"
+#include "tar_images.h"
 #include "tar_links.h"
 
 #define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
@@ -265,8 +266,8 @@ static int write_opened(struct walk *walk, struct entry *entry, bool follow)
     if (type == S_IFDIR)
         return write_directory(walk, entry, fd);
     member = member_of(walk, entry);
-    return tar_write_file(walk->writer, &member, fd, &entry->status, walk->source->live,
-                          entry->path, walk->error);
+    return tar_write_file(walk->writer, &member, fd, &entry->status,
+                          walk->source->live ? TAR_LIVE : TAR_WATCHED, entry->path, walk->error);
 }
 
 static int write_special(struct walk *walk, const struct entry *entry)
@@ -369,8 +370,11 @@ int tar_write_tree(struct tar_writer *writer, const struct archive_source *sourc
         .writer = writer, .source = source, .error = ret_error ? ret_error : &ignored};
     struct entry top = {
         .directory = AT_FDCWD, .base = source->path, .name = source->name, .path = source->path};
-    int result = write_entry(&walk, &top);
+    int result;
 
+    if (source->images)
+        return tar_write_images(writer, source, walk.error);
+    result = write_entry(&walk, &top);
     tar_links_free(&walk.links);
     return result;
 }

@@ -21,6 +21,13 @@ struct tar_writer {
 
 #define TAR_BUFFER (256u << 10)
 
+/** Tells how far this archive is. */
+static inline void tar_progress(const struct tar_writer *writer)
+{
+    if (writer->output && writer->output->progress)
+        writer->output->progress(writer->output->cookie, writer->written);
+}
+
 /** A header, with 'K' and 'L' members before it when names are long; `map` (or NULL) makes it
  * sparse. */
 int tar_write_header(struct tar_writer *writer, const struct tar_member *member,
@@ -32,15 +39,22 @@ int tar_write_padding(struct tar_writer *writer);
 /** The end of the archive, padded to a whole record.  Does not finish the sink. */
 int tar_write_end(struct tar_writer *writer);
 
+enum tar_care {
+    TAR_WATCHED, /* a change while it is read is -EBUSY */
+    TAR_LIVE,    /* a change is fine */
+    TAR_STILL,   /* a snapshot: times may change, but not the size */
+};
+
 /**
- * A regular file's header and data.  `member` has name, owner and so on; its type and size are set
- * here.  `fd` is open for reading (in a measuring writer it may serve SEEK_DATA alone), `status`
- * its fstat.  -EBUSY when size or times changed while it was read, unless `live`: then a small file
- * is stored as it was when it was read, a big one with its first `size` bytes.  Only `path` names
- * it in messages.
+ * A regular file's (or block device's) header and data.  `member` has name, owner and so on; its
+ * type and size are set here.  `fd` is open for reading (in a measuring writer it may serve
+ * SEEK_DATA alone), `status` its fstat.  -EBUSY when size or times changed while it was read,
+ * unless TAR_LIVE: then a small file is stored as it was when it was read, a big one with its first
+ * `size` bytes.  Only `path` names it in messages.
  */
 int tar_write_file(struct tar_writer *writer, struct tar_member *member, int fd,
-                   const struct stat *status, bool live, const char *path, struct error *ret_error);
+                   const struct stat *status, enum tar_care care, const char *path,
+                   struct error *ret_error);
 
 /** Counts a file that has no holes, in a measuring writer, without opening it (a home has many). */
 int tar_count_file(struct tar_writer *writer, struct tar_member *member, const struct stat *status);

@@ -69,6 +69,9 @@ struct archive_output {
      * archive_write_source, or of `backup-header`.  There a later writer may go on that continues
      * without a header.  NULL is fine. */
     void (*begin)(void *cookie, const char *name);
+    /** So many bytes of the inner archive were read by now; on the caller's thread.  NULL is fine.
+     */
+    void (*progress)(void *cookie, uint64_t tar_bytes);
 };
 
 /** Names of owners for the tar headers.  Answers stay valid while the source is used; NULL: none.
@@ -77,6 +80,14 @@ struct archive_owners {
     void *cookie;
     const char *(*user)(void *cookie, uid_t uid);
     const char *(*group)(void *cookie, gid_t gid);
+};
+
+/** An image that the caller has opened: a regular file or a block device. */
+struct archive_image {
+    int fd;
+    const char *path; /* for messages */
+    const char *base; /* see archive_source.images */
+    bool still;       /* nobody can change its content: only a size that is another is -EBUSY */
 };
 
 /** What becomes one inner archive: a file, or a directory with all that is in it. */
@@ -97,6 +108,11 @@ struct archive_source {
     bool live;
     /** It must be a regular file or a link to one: anything else is -EINVAL. */
     bool image;
+    /** In place of all that `path` leads to (which may be NULL then): one image with a `base` of
+     * NULL, stored as `name`; or, `name` being a directory's (`vm1/.`), that directory with the
+     * images in it, each as its `base`. */
+    const struct archive_image *images;
+    size_t image_count;
     struct archive_owners owners;
     /** Name of the source that will follow, or NULL.  Format 4 derives its first key meanwhile. */
     const char *next_name;
