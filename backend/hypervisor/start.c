@@ -69,6 +69,13 @@ static int define_and_start(struct command *command, bool *ret_again)
     *ret_again = false;
     if (whose(command, &ours) < 0)
         return -1;
+    if (ours && !command->xml) {
+        error_set(
+            &command->failure, -ENODEV,
+            "%s can't be started: its definition was changed by somebody else meanwhile; try again",
+            command->key->name);
+        return -1;
+    }
     if (!anew && virDomainGetUUIDString(command->domain, uuid) < 0)
         return -1;
     if (ours && definition_finish(command->xml, anew ? NULL : uuid, &xml, &command->failure) < 0)
@@ -99,7 +106,7 @@ int hypervisor_start_domain(struct hypervisor *hypervisor, const struct domain_k
 {
     static const struct command_kind kind = {"started", NULL, check_start, act_start};
     char *finished CLEANUP_FREE = NULL;
-    int result = definition_finish(xml, NULL, &finished, ret_error);
+    int result = xml ? definition_finish(xml, NULL, &finished, ret_error) : 0;
 
     if (result < 0)
         return result;

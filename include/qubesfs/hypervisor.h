@@ -131,8 +131,8 @@ int hypervisor_definition(struct hypervisor *hypervisor, const struct definition
  */
 
 /** Starts it.  A domain that is not in the hypervisor, or is `managed`, is defined from `xml` first; one
- * that somebody else defined is started as it is (never overwritten).  A failed start of a domain that
- * this call defined anew undefines it again. */
+ * that somebody else defined is started as it is (never overwritten), and may come without `xml` (NULL).
+ * A failed start of a domain that this call defined anew undefines it again. */
 int hypervisor_start_domain(struct hypervisor *hypervisor, const struct domain_key *key,
                             const char *xml, struct error *ret_error);
 int hypervisor_shutdown(struct hypervisor *hypervisor, const struct domain_key *key,

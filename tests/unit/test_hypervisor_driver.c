@@ -214,6 +214,15 @@ static void test_start(void **state)
     domain_unref(domain);
     free(other);
 
+    /* ... for which no definition is needed; without one, nothing else can be started */
+    assert_int_equal(hypervisor_kill(room.hypervisor, &foreign, &error), 0);
+    assert_int_equal(hypervisor_start_domain(room.hypervisor, &foreign, NULL, &error), 0);
+    assert_int_equal(heard_state(room.heard, "test"), DOMAIN_RUNNING);
+    assert_int_equal(
+        hypervisor_start_domain(room.hypervisor, &(struct domain_key){"", "none"}, NULL, &error),
+        -ENODEV);
+    assert_non_null(strstr(error.text, "try again"));
+
     /* refused definitions leave nothing */
     other = strdup("<domain type='test'><name>bad</name></domain>");
     assert_int_equal(
