@@ -7,8 +7,9 @@
 #include "fs.h"
 
 struct listing {
-    struct node **nodes; /* one reference each */
-    char **names;        /* as they were then */
+    struct listing *next, **place; /* among the mount's; guarded by the tree's lock */
+    struct node **nodes;           /* one reference each */
+    char **names;                  /* as they were then */
     size_t count;
     uint64_t ino, parent_ino;
 };
@@ -26,6 +27,40 @@ static void listing_clear(struct fs *fs, struct listing *listing)
     listing->nodes = NULL;
     listing->names = NULL;
     listing->count = 0;
+}
+
+static struct listing *listing_new(struct fs *fs)
+{
+    struct listing *listing = calloc(1, sizeof(*listing));
+
+    if (!listing)
+        return NULL;
+    LOCK_SCOPE(&fs->tree.lock);
+    listing->next = fs->listings;
+    listing->place = &fs->listings;
+    if (listing->next)
+        listing->next->place = &listing->next;
+    fs->listings = listing;
+    return listing;
+}
+
+static void listing_free(struct fs *fs, struct listing *listing)
+{
+    if (!listing)
+        return;
+    pthread_mutex_lock(&fs->tree.lock);
+    *listing->place = listing->next;
+    if (listing->next)
+        listing->next->place = listing->place;
+    pthread_mutex_unlock(&fs->tree.lock);
+    listing_clear(fs, listing);
+    free(listing);
+}
+
+void directories_close(struct fs *fs)
+{
+    while (fs->listings)
+        listing_free(fs, fs->listings);
 }
 
 static int listing_take(struct fs *fs, struct node *directory, struct listing *listing)
@@ -70,20 +105,16 @@ void directories_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info 
         fuse_reply_err(request, ENOENT);
         return;
     }
-    listing = calloc(1, sizeof(*listing));
+    listing = listing_new(fs);
     result = listing ? listing_take(fs, node, listing) : -ENOMEM;
     if (result) {
-        if (listing)
-            listing_clear(fs, listing);
-        free(listing);
+        listing_free(fs, listing);
         fuse_reply_err(request, -result);
         return;
     }
     info->fh = (uintptr_t)listing;
-    if (fuse_reply_open(request, info)) {
-        listing_clear(fs, listing);
-        free(listing);
-    }
+    if (fuse_reply_open(request, info))
+        listing_free(fs, listing);
 }
 
 /* Adds one entry; 0 when the buffer has no room for it. */
@@ -164,7 +195,6 @@ void directories_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_in
     struct listing *listing = (struct listing *)(uintptr_t)info->fh;
 
     (void)ino;
-    listing_clear(request_fs(request), listing);
-    free(listing);
+    listing_free(request_fs(request), listing);
     fuse_reply_err(request, 0);
 }

@@ -210,6 +210,7 @@ void handles_close(struct fs *fs)
 {
     while (fs->handles)
         handle_unref(fs->handles);
+    directories_close(fs);
 }
 
 static void stream_read_done(void *cookie, ssize_t result, const void *data)

@@ -31,7 +31,8 @@ struct fs {
     struct timespec debug_changed; /* guarded by the tree's lock */
     struct node **vm_nodes;        /* by the VM's identity; guarded by the tree's lock */
     size_t vm_node_count;
-    struct handle *handles; /* all open files; guarded by the tree's lock */
+    struct handle *handles;   /* all open files; guarded by the tree's lock */
+    struct listing *listings; /* all open directories; guarded by the tree's lock */
 };
 
 /* root.c, vms.c, vm_files.c, backups.c: the tables */
@@ -50,8 +51,8 @@ void root_file_changed(struct fs *fs, const char *name);
 /* backups.c */
 /** The plan that a stream node reads by: its own, or for a VM's `backup` the default one. */
 struct backup_plan *stream_plan(const struct subject *subject);
-/** A user's own mkdir and rmdir of a plan: answered at once, from memory, since the kernel holds the
- * directory's lock meanwhile. */
+/** A user's own mkdir and rmdir of a plan: answered at once, from memory, since the kernel holds
+ * the directory's lock meanwhile. */
 void backups_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name);
 void backups_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name);
 /** Tells that the content of a plan's file is another now. */
@@ -106,6 +107,8 @@ int files_truncate(fuse_req_t request, struct node *node, off_t size, struct fus
 void files_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
 void files_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
 
+/** Closes the directories that are still open when nobody answers any more. */
+void directories_close(struct fs *fs);
 void directories_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
 void directories_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
                       struct fuse_file_info *info);

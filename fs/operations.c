@@ -68,12 +68,14 @@ static void lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
     struct fs *fs = request_fs(request);
     struct node *directory = request_node(request, parent), *node;
     struct fuse_entry_param entry;
-    bool ours = request_is_ours(request);
+    bool ours = request_is_ours(request), shown = false;
 
     pthread_mutex_lock(&fs->tree.lock);
     node_populate(fs, directory, NULL);
     node = node_child(directory, name);
-    if (node && !ours && !node_is_shown(node))
+    if (node)
+        shown = node_is_shown(node);
+    if (!ours && !shown)
         node = NULL;
     if (node)
         node_looked_up(node);
@@ -84,6 +86,9 @@ static void lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
     }
     entry_fill(fs, node, &entry);
     attributes_for(request, &entry.attr);
+    /* what only our thread is to see the kernel must not keep for others */
+    if (!shown)
+        entry.entry_timeout = entry.attr_timeout = 0;
     if (fuse_reply_entry(request, &entry)) {
         LOCK_SCOPE(&fs->tree.lock);
         node_forget(node, 1);
