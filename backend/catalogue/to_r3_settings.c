@@ -117,6 +117,11 @@ static void add_kernel(struct conversion *conversion, const struct draft *draft,
             leave_out(conversion, draft, "property", "kernelopts");
         return;
     }
+    /* R3 makes a path of it */
+    if (kernel && !is_none(kernel) && !file_name_ok(kernel)) {
+        leave_out(conversion, draft, "property", "kernel");
+        kernel = NULL;
+    }
     pairs_add(attributes, arena, "uses_default_kernel", kernel ? "False" : "True");
     if (!kernel)
         kernel = fallback ? fallback : "";
