@@ -35,6 +35,7 @@ static void command_done(void *cookie, int result)
 
 static void write_command(fuse_req_t request, struct handle *handle, const char *data, size_t size)
 {
+    const struct node_type *type = handle->node->type;
     struct command *command;
     struct subject subject;
     struct error error;
@@ -61,7 +62,9 @@ static void write_command(fuse_req_t request, struct handle *handle, const char 
     if (command->number == 0) {
         free(command);
     } else {
-        result = handle->node->type->command(&subject, data, size, command_done, command);
+        /* from here on it may be answered by others, and the file be closed: `handle` may be gone
+         */
+        result = type->command(&subject, data, size, command_done, command);
         if (result)
             command_done(command, result);
     }
