@@ -5,7 +5,7 @@
 
 #define STREAM_BLOCK (1024 * 1024) /* makes cp and cat read 1 MiB at a time */
 
-static mode_t kind_bits(enum node_kind kind)
+mode_t kind_bits(enum node_kind kind)
 {
     switch (kind) {
     case NODE_DIRECTORY:

@@ -12,6 +12,7 @@ struct listing {
     char **names;                  /* as they were then */
     size_t count;
     uint64_t ino, parent_ino;
+    bool begun; /* its first part was read */
 };
 
 static void listing_clear(struct fs *fs, struct listing *listing)
@@ -117,7 +118,22 @@ void directories_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info 
         listing_free(fs, listing);
 }
 
-/* Adds one entry; 0 when the buffer has no room for it. */
+/*
+ * Counts a lookup of a node that is still there under the name in the listing.  What has gone or
+ * was renamed since the opendir must not get into the kernel's cache of names: it would stay there,
+ * and a new one of that name could not be told.  (While the kernel reads a directory it lets nobody
+ * remove from it, so what is there now is there until it has the answer.)
+ */
+static bool look_up(struct fs *fs, struct node *node, const char *name)
+{
+    LOCK_SCOPE(&fs->tree.lock);
+    if (!node_is_shown(node) || strcmp(node->name, name) != 0)
+        return false;
+    node_looked_up(node);
+    return true;
+}
+
+/* Adds one entry; more than `size` when the buffer has no room for it. */
 static size_t add(fuse_req_t request, struct listing *listing, size_t place, bool plus,
                   char *buffer, size_t size)
 {
@@ -129,25 +145,19 @@ static size_t add(fuse_req_t request, struct listing *listing, size_t place, boo
 
     if (node && !plus) {
         entry.attr.st_ino = node->ino;
-        entry.attr.st_mode = node->type->kind == NODE_DIRECTORY ? S_IFDIR
-                             : node->type->kind == NODE_LINK    ? S_IFLNK
-                                                                : S_IFREG;
-    } else if (node && !node->type->slow) {
+        entry.attr.st_mode = kind_bits(node->type->kind);
+    } else if (node && !node->type->slow && look_up(fs, node, name)) {
         /* slow ones carry no attributes: the kernel asks for them one by one */
         entry_fill(fs, node, &entry);
     } else if (node) {
         entry.attr.st_ino = node->ino;
-        entry.attr.st_mode = S_IFREG;
+        entry.attr.st_mode = kind_bits(node->type->kind);
     } else {
         entry.attr.st_ino = place == 0 ? listing->ino : listing->parent_ino;
         entry.attr.st_mode = S_IFDIR;
     }
     if (!plus)
         return fuse_add_direntry(request, buffer, size, name, &entry.attr, (off_t)place + 1);
-    if (entry.ino) {
-        LOCK_SCOPE(&fs->tree.lock);
-        node_looked_up(node);
-    }
     used = fuse_add_direntry_plus(request, buffer, size, name, &entry, (off_t)place + 1);
     if (used > size && entry.ino) {
         LOCK_SCOPE(&fs->tree.lock);
@@ -167,6 +177,13 @@ static void read_directory(fuse_req_t request, fuse_ino_t ino, size_t size, off_
         fuse_reply_err(request, ENOMEM);
         return;
     }
+    /* rewinddir: the directory as it is now */
+    if (offset == 0 && listing->begun &&
+        listing_take(request_fs(request), request_node(request, ino), listing)) {
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    listing->begun = true;
     for (size_t place = (size_t)offset; place < listing->count + 2; place++) {
         size_t more = add(request, listing, place, plus, buffer + used, size - used);
 
@@ -174,7 +191,6 @@ static void read_directory(fuse_req_t request, fuse_ino_t ino, size_t size, off_
             break;
         used += more;
     }
-    (void)ino;
     fuse_reply_buf(request, buffer, used);
 }
 

@@ -74,6 +74,8 @@ void vms_changed(struct fs *fs, const struct host_change *changes, size_t change
 int refuse(const struct subject *subject, const char *what, const struct error *error);
 
 /* attributes.c */
+/** S_IFDIR, S_IFLNK or S_IFREG. */
+mode_t kind_bits(enum node_kind kind);
 /** Fills in what stat shows; renders the content for its size unless `quick` and the type is slow.
  */
 void attributes_fill(struct fs *fs, struct node *node, bool quick, struct stat *ret_attributes);
