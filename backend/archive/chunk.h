@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Chunks: the last stage of the chain.  Cuts a file's stream after every 100 MiB and writes each
- * piece as the outer member NAME.NNN with NAME.NNN.hmac behind it.  A stream whose length is a
- * multiple of 100 MiB gets one more, empty chunk, as Qubes' writer makes it.
+ * Chunks: a file's stream, cut after every 100 MiB, each piece an outer member NAME.NNN (and what
+ * authenticates it).  A stream whose length is a multiple of 100 MiB gets one more, empty chunk, as
+ * Qubes' writer makes it.
  *
  * The length stands before the data in a tar, so one whole chunk is held in memory: pages of a
  * mapping that are only there once they were written to.
@@ -10,22 +10,23 @@
 #ifndef ARCHIVE_CHUNK_H
 #define ARCHIVE_CHUNK_H
 
-#include <stdint.h>
+#include <stddef.h>
 
-#include "hmac.h"
-#include "qubesfs/archive.h"
-#include "sink.h"
+#include "mac.h"
 
 #define CHUNK_SIZE 104857600u
+/* beside the stream's bytes: a container's header and MAC, and a cipher block that OpenSSL may use
+ * as its own */
+#define CHUNK_ROOM (CHUNK_SIZE + 256u)
 
-/** A stage that serves all files of an archive, one after the other.  `output` and `hmac` are
- * borrowed. 0 or -ENOMEM. */
-int chunk_open(const struct archive_output *output, struct hmac *hmac, time_t when,
-               struct sink **ret_sink);
-/** Begins a file; its chunks are called `name`.000 and so on.  0 or -ENOMEM. */
-int chunk_begin(struct sink *chunk, const char *name);
-
-/** What a file's stream of `bytes` becomes in the outer archive. */
-uint64_t chunk_outer_size(uint64_t bytes);
+struct chunk {
+    unsigned char *data;
+    size_t length;                  /* of what is in it */
+    size_t payload;                 /* of this, bytes of the stream: at most CHUNK_SIZE */
+    unsigned number;                /* within the file */
+    char *name;                     /* NAME.NNN; owned */
+    char *file;                     /* of the first chunk of a file: its NAME; else NULL; owned */
+    char text[MAC_TEXT_LENGTH + 1]; /* format 3: its .hmac member */
+};
 
 #endif

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How long things will be, without writing them: the same walk, with nothing behind it. */
-#include "chunk.h"
-#include "cipher.h"
 #include "codec.h"
 #include "outer.h"
 #include "qubesfs/archive.h"
+#include "sealer.h"
 #include "tar_tree.h"
-
-/* longer than any text of a backup-header */
-#define HEADER_TEXT_MAX 1024u
 
 int archive_measure(const struct archive_source *source, struct archive_size *ret_size,
                     struct error *ret_error)
@@ -37,13 +33,19 @@ uint64_t archive_data_size(size_t length)
 
 uint64_t archive_bound_file(const struct archive_options *options, uint64_t tar_bytes)
 {
-    uint64_t bytes = codec_find(options->compression)->bound(tar_bytes);
+    const struct format *format = format_find(options->format);
+    uint64_t bytes = codec_bound(codec_find(options->compression), tar_bytes);
 
-    return chunk_outer_size(options->encrypted ? cipher_size(bytes) : bytes);
+    return format ? format->file_size(options, bytes) : 0;
 }
 
 uint64_t archive_bound_header(const struct archive_options *options)
 {
-    (void)options;
-    return outer_size(HEADER_TEXT_MAX) + outer_size(HMAC_TEXT_LENGTH);
+    const struct format *format = format_find(options->format);
+    struct text text CLEANUP_TEXT = TEXT_INIT;
+
+    if (!format)
+        return 0;
+    format->header(options, codec_find(options->compression)->filter, &text);
+    return outer_size(text.length) + format->proof_size(options, &text);
 }

@@ -39,31 +39,60 @@ static ssize_t read_full(int fd, void *buffer, size_t length, uint64_t offset)
     return (ssize_t)have;
 }
 
+/* Reads the next piece of a file right into the sink where that has room for it, else by way of the
+ * buffer.  Returns the number of bytes, fewer than `ret_wanted` at the file's end; -EBADE and the
+ * sink's errno in `ret_sink_error` when it was the sink that failed. */
+static ssize_t pass_on(struct tar_writer *writer, int fd, uint64_t at, uint64_t left,
+                       size_t *ret_wanted, int *ret_sink_error)
+{
+    struct sink *sink = writer->sink;
+    void *data = writer->buffer;
+    size_t room = TAR_BUFFER;
+    ssize_t got;
+
+    *ret_sink_error = 0;
+    if (sink->operations->room)
+        *ret_sink_error = sink->operations->room(sink, &data, &room);
+    if (*ret_sink_error < 0)
+        return -EBADE;
+    *ret_wanted = left < room ? (size_t)left : room;
+    got = read_full(fd, data, *ret_wanted, at);
+    if (got < (ssize_t)*ret_wanted)
+        return got;
+    if (!sink->operations->room) {
+        *ret_sink_error = tar_write_bytes(writer, data, *ret_wanted);
+        return *ret_sink_error < 0 ? -EBADE : got;
+    }
+    sink->operations->advance(sink, *ret_wanted);
+    writer->written += *ret_wanted;
+    tar_progress(writer);
+    return got;
+}
+
 static int write_extent(struct tar_writer *writer, int fd, const struct storage_extent *extent,
                         const char *path, struct error *ret_error)
 {
     uint64_t at = extent->offset, end = extent->offset + extent->length;
 
     while (at < end) {
-        size_t piece = end - at < TAR_BUFFER ? (size_t)(end - at) : TAR_BUFFER;
+        size_t wanted;
         ssize_t got;
         int result;
 
         if (writer->output->cancelled(writer->output->cookie))
             return error_set(ret_error, -ECANCELED, "the backup was given up");
-        got = read_full(fd, writer->buffer, piece, at);
+        got = pass_on(writer, fd, at, end - at, &wanted, &result);
+        if (result < 0)
+            return error_set(ret_error, result, "can't store %s: %s", path, strerror(-result));
         if (got < 0)
             return error_set(ret_error, (int)got, "can't read %s at byte %llu: %s", path,
                              (unsigned long long)at, strerror((int)-got));
-        if ((size_t)got < piece)
+        if ((size_t)got < wanted)
             return error_set(ret_error, -EBUSY,
                              "%s became shorter while it was read: something else uses it; try "
                              "again when it is left alone",
                              path);
-        result = tar_write_bytes(writer, writer->buffer, piece);
-        if (result < 0)
-            return error_set(ret_error, result, "can't store %s: %s", path, strerror(-result));
-        at += piece;
+        at += wanted;
     }
     return 0;
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "chunk.h"
-#include "cipher.h"
 #include "codec.h"
 #include "outer.h"
+#include "pipe.h"
 #include "qubesfs/archive.h"
 #include "qubesfs/text.h"
+#include "sealer.h"
 #include "tar_tree.h"
 
 #define HEADER_NAME "backup-header"
@@ -16,88 +17,84 @@
 struct archive_writer {
     struct archive_options options;
     struct archive_output output;
-    const struct codec *codec;
-    struct hmac *hmac;
-    struct sink *chunk;
-    unsigned char *buffer; /* what files are read into */
+    struct sealer *sealer;
+    struct pipe *pipe;
+    unsigned char *buffer; /* what small files are read into */
 };
-
-/* The stages before the chunks, opened anew for each file. */
-struct chain {
-    struct sink *codec, *cipher;
-};
-
-static void chain_close(struct chain *chain)
-{
-    sink_free(chain->codec);
-    sink_free(chain->cipher);
-}
-
-static int chain_open(struct archive_writer *writer, const char *name, struct chain *chain)
-{
-    struct sink *next = writer->chunk;
-    int result = chunk_begin(writer->chunk, name);
-
-    if (result == 0 && writer->options.encrypted) {
-        result = cipher_open(writer->options.passphrase, NULL, next, &chain->cipher);
-        next = chain->cipher;
-    }
-    return result < 0 ? result : writer->codec->open(writer->options.level, next, &chain->codec);
-}
-
-/* The text of backup-header, in the order of Qubes' writer. */
-static void header_text(const struct archive_writer *writer, struct text *text)
-{
-    text_printf(text, "version=%u\n", writer->options.format);
-    text_string(text, "hmac-algorithm=" HMAC_NAME "\n");
-    text_string(text, "crypto-algorithm=" CIPHER_NAME "\n");
-    text_printf(text, "encrypted=%s\n", writer->options.encrypted ? "True" : "False");
-    text_printf(text, "compressed=%s\n", writer->codec->filter ? "True" : "False");
-    if (writer->codec->filter)
-        text_printf(text, "compression-filter=%s\n", writer->codec->filter);
-}
 
 static int write_header(struct archive_writer *writer)
 {
-    struct text text CLEANUP_TEXT = TEXT_INIT;
-    char mac[HMAC_TEXT_LENGTH + 1];
+    struct text text CLEANUP_TEXT = TEXT_INIT, proof CLEANUP_TEXT = TEXT_INIT;
+    const struct archive_output *output = &writer->output;
+    time_t when = writer->options.time;
     int result;
 
-    header_text(writer, &text);
+    format_find(writer->options.format)
+        ->header(&writer->options, codec_find(writer->options.compression)->filter, &text);
     result = text_status(&text);
     if (result == 0)
-        result = hmac_update(writer->hmac, text.data, text.length);
+        result = writer->sealer->operations->prove(writer->sealer, &text, &proof);
+    if (result == 0 && output->begin)
+        output->begin(output->cookie, HEADER_NAME);
     if (result == 0)
-        result = hmac_end(writer->hmac, mac);
+        result = outer_member(output, HEADER_NAME, when, text.data, text.length);
     if (result == 0)
-        result = outer_member(&writer->output, HEADER_NAME, writer->options.time, text.data,
-                              text.length);
-    if (result == 0)
-        result = outer_member(&writer->output, HEADER_NAME ".hmac", writer->options.time, mac,
-                              HMAC_TEXT_LENGTH);
+        result = outer_member(output, HEADER_NAME ".hmac", when, proof.data, proof.length);
     return result;
+}
+
+/* What readers of backup-id take. */
+static bool id_is_valid(const char *id)
+{
+    size_t length = strnlen(id, ARCHIVE_ID_SIZE);
+
+    if (length == 0 || length == ARCHIVE_ID_SIZE || id[0] == '-')
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (!isascii(id[i]) || (!isalnum((unsigned char)id[i]) && id[i] != '-'))
+            return false;
+    return true;
+}
+
+static int check(const struct archive_options *options, struct error *ret_error)
+{
+    if (!format_find(options->format))
+        return error_set(ret_error, -EINVAL, "format %u can't be written, 3 and 4 can",
+                         options->format);
+    if (options->format != 4)
+        return 0;
+    if (!options->encrypted)
+        return error_set(ret_error, -EINVAL, "format 4 is always encrypted");
+    if (options->kdf_log2_n < ARCHIVE_KDF_MIN || options->kdf_log2_n > ARCHIVE_KDF_MAX)
+        return error_set(ret_error, -EINVAL, "log2 N of scrypt can't be %u, only %u to %u",
+                         options->kdf_log2_n, ARCHIVE_KDF_MIN, ARCHIVE_KDF_MAX);
+    if (!id_is_valid(options->backup_id))
+        return error_set(ret_error, -EINVAL,
+                         "a backup's id has letters, digits and, but for its first, dashes");
+    return 0;
 }
 
 int archive_writer_new(const struct archive_options *options, const struct archive_output *output,
                        struct archive_writer **ret_writer, struct error *ret_error)
 {
     struct archive_writer *writer;
-    int result;
+    int result = check(options, ret_error);
 
-    if (options->format != 3)
-        return error_set(ret_error, -EINVAL, "format %u can't be written, 3 can", options->format);
+    if (result < 0)
+        return result;
     writer = calloc(1, sizeof(*writer));
     if (!writer)
         return error_set(ret_error, -ENOMEM, "can't begin the backup: out of memory");
     writer->options = *options;
     writer->output = *output;
-    writer->codec = codec_find(options->compression);
     writer->buffer = malloc(TAR_BUFFER);
-    result = writer->buffer ? hmac_new(options->passphrase, &writer->hmac) : -ENOMEM;
-    if (result == 0)
-        result = chunk_open(&writer->output, writer->hmac, options->time, &writer->chunk);
-    if (result == 0)
+    result = writer->buffer ? format_find(options->format)->open(&writer->options, &writer->sealer)
+                            : -ENOMEM;
+    writer->options.salt_seed = NULL; /* copied by the sealer */
+    if (result == 0 && !options->continue_without_header)
         result = write_header(writer);
+    if (result == 0)
+        result = pipe_new(&writer->options, &writer->output, writer->sealer, &writer->pipe);
     if (result < 0) {
         archive_writer_free(writer);
         return error_set(ret_error, result, "can't begin the backup: %s", strerror(-result));
@@ -106,12 +103,12 @@ int archive_writer_new(const struct archive_options *options, const struct archi
     return 0;
 }
 
-/* Ends the inner archive and what it goes through. */
-static int finish(struct tar_writer *tar, struct sink *codec)
+/* Ends the inner archive. */
+static int finish(struct archive_writer *writer, struct tar_writer *tar)
 {
     int result = tar_write_end(tar);
 
-    return result < 0 ? result : sink_finish(codec);
+    return result < 0 ? result : pipe_end(writer->pipe);
 }
 
 int archive_write_data(struct archive_writer *writer, const char *name, const void *data,
@@ -126,11 +123,9 @@ int archive_write_data(struct archive_writer *writer, const char *name, const vo
         .user = "root",
         .group = "root",
     };
-    struct chain chain CLEANUP(chain_close) = {NULL, NULL};
-    struct tar_writer tar = {.output = &writer->output};
-    int result = chain_open(writer, name, &chain);
+    struct tar_writer tar = {.sink = pipe_sink(writer->pipe), .output = &writer->output};
+    int result = pipe_begin(writer->pipe, name, NULL);
 
-    tar.sink = chain.codec;
     if (result == 0)
         result = tar_write_header(&tar, &member, NULL);
     if (result == 0)
@@ -138,7 +133,7 @@ int archive_write_data(struct archive_writer *writer, const char *name, const vo
     if (result == 0)
         result = tar_write_padding(&tar);
     if (result == 0)
-        result = finish(&tar, chain.codec);
+        result = finish(writer, &tar);
     if (result < 0)
         return error_set(ret_error, result, "can't store %s: %s", name, strerror(-result));
     return 0;
@@ -147,25 +142,27 @@ int archive_write_data(struct archive_writer *writer, const char *name, const vo
 int archive_write_source(struct archive_writer *writer, const struct archive_source *source,
                          struct error *ret_error)
 {
-    struct chain chain CLEANUP(chain_close) = {NULL, NULL};
-    struct tar_writer tar = {.output = &writer->output, .buffer = writer->buffer};
-    int result = chain_open(writer, source->name, &chain);
+    struct tar_writer tar = {
+        .sink = pipe_sink(writer->pipe), .output = &writer->output, .buffer = writer->buffer};
+    int result = pipe_begin(writer->pipe, source->name, source->next_name);
 
     if (result < 0)
-        return error_set(ret_error, result, "can't store %s: %s", source->path, strerror(-result));
-    tar.sink = chain.codec;
+        return error_set(ret_error, result, "can't store %s: %s", source->name, strerror(-result));
     result = tar_write_tree(&tar, source, ret_error);
     if (result < 0)
         return result;
-    result = finish(&tar, chain.codec);
+    result = finish(writer, &tar);
     if (result < 0)
-        return error_set(ret_error, result, "can't store %s: %s", source->path, strerror(-result));
+        return error_set(ret_error, result, "can't store %s: %s", source->name, strerror(-result));
     return 0;
 }
 
 int archive_writer_finish(struct archive_writer *writer, struct error *ret_error)
 {
-    (void)writer, (void)ret_error;
+    int result = pipe_drain(writer->pipe);
+
+    if (result < 0)
+        return error_set(ret_error, result, "can't end the backup: %s", strerror(-result));
     return 0;
 }
 
@@ -173,8 +170,9 @@ void archive_writer_free(struct archive_writer *writer)
 {
     if (!writer)
         return;
-    sink_free(writer->chunk);
-    hmac_free(writer->hmac);
+    pipe_free(writer->pipe); /* its threads use the sealer */
+    if (writer->sealer)
+        writer->sealer->operations->free(writer->sealer);
     free(writer->buffer);
     free(writer);
 }

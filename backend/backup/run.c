@@ -148,7 +148,8 @@ static int run_run(void *cookie, const struct archive_output *output, struct err
 {
     struct run *run = cookie;
     struct archive_options options = plan_options(run->plan);
-    struct archive_output bounded = {run, run_write, run_cancelled, NULL};
+    struct archive_output bounded = {
+        .cookie = run, .write = run_write, .cancelled = run_cancelled};
     struct archive_writer *writer CLEANUP(cleanup_writer) = NULL;
     int result;
 

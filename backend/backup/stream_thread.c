@@ -111,7 +111,8 @@ static int drain(struct backup_stream *stream)
 
 static void run(struct backup_stream *stream)
 {
-    struct archive_output output = {stream, stream_write, stream_cancelled, NULL};
+    struct archive_output output = {
+        .cookie = stream, .write = stream_write, .cancelled = stream_cancelled};
     struct error error = {0};
     int result;
 

@@ -3,13 +3,18 @@
  * Archives: the format of Qubes' backups, written here and (later) read.  docs/FORMAT.md has the
  * bytes. Source: Qubes' own writers and readers, as summed up in docs/FORMAT.md.
  *
- * Writing is a chain of stages, each of which pushes bytes into the next one:
+ * Writing is a pipeline, each stage on threads of its own:
  *
- *     source -> inner tar -> codec -> cipher -> chunks of 100 MiB, authenticated -> outer tar ->
- * output
+ *     source -> inner tar -> blocks of 1 MiB, compressed side by side -> in order again ->
+ *     encrypted and authenticated chunks of 100 MiB -> outer tar -> output
  *
- * All of it runs on the thread that calls these functions, which may block on the disk and in
- * `output`. Memory: one chunk (grown page by page as it fills) and buffers below 1 MiB.
+ * Reading sources happens on the thread that calls these functions, which may block on the disk and
+ * while the output takes nothing.
+ *
+ * Memory, whatever the size of the archive: two chunks (200 MiB, page by page as they fill); with
+ * compression 2 MiB and some for each of 2 blocks a thread and 2 more; and while keys of format 4
+ * are derived, twice 128 * 8 << kdf_log2_n bytes (256 MiB with 17), above 17 once that (1 GiB with
+ * 20).
  */
 #ifndef QUBESFS_ARCHIVE_H
 #define QUBESFS_ARCHIVE_H
@@ -46,17 +51,19 @@ struct archive_options {
     unsigned kdf_log2_n; /* cost of scrypt: 128 * 8 << kdf_log2_n bytes of memory for each key */
     char backup_id[ARCHIVE_ID_SIZE]; /* letters, digits and `-`, which isn't the first */
 
-    /** ARCHIVE_SEED_SIZE secret random bytes, or NULL.  Everything random in the archive is derived
-     * from them, so that the same options and sources make the same bytes again.  Used for one
-     * archive only, and kept as secret as the passphrase.  NULL: the writer makes its own. */
+    /** ARCHIVE_SEED_SIZE random bytes (copied), or NULL: the writer makes its own.  All salts are
+     * derived from them, so that the same options and sources make the same bytes again.  To be
+     * used again for just that: two archives with one seed, passphrase and id and with different
+     * content give that content away to whoever has both.  Not shown to others before the archive
+     * is. */
     const unsigned char *salt_seed;
     /** For an archive that was cut off: no header is written, the archive goes on with the next
      * source, as a writer with the same seed and options would have written it there. */
     bool continue_without_header;
 };
 
-/** Where the archive goes.  Called on threads of the writer's, `begin` and `write` never two at
- * once; none of them may call the writer. */
+/** Where the archive goes.  Called on the writer's own threads and on those that call the writer,
+ * `begin` and `write` never two at once; none of them may call the writer. */
 struct archive_output {
     void *cookie;
     /** Takes all bytes, or returns a negative errno, which ends the writing and is handed on.  It

@@ -23,7 +23,7 @@ cd "$TEST_TMP" || exit 1
 san=
 nm -A "$BUILD/libbackend.a" 2>/dev/null | grep -q __asan_init && san=-fsanitize=address,undefined
 nm -A "$BUILD/libbackend.a" 2>/dev/null | grep -q __tsan_init && san=-fsanitize=thread
-libraries="libvirt libvirt-qemu libxml-2.0 libcrypto zlib"
+libraries="libvirt libvirt-qemu libxml-2.0 libcrypto libisal libdeflate libzstd"
 # shellcheck disable=SC2046,SC2086  # words
 cc -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I"$top/include" $(pkg-config --cflags $libraries) $san \
     -pthread -o mkbackup "$here/mkbackup.c" "$BUILD/libbackend.a" $(pkg-config --libs $libraries) ||

@@ -12,7 +12,7 @@ BUILD=${BUILD:-build}
 guest=$PWD/build/guest
 D=${TEST_TMP:-$(mktemp -d)}/hypervisor
 mkdir -p "$D"
-libraries='libvirt libxml-2.0 libcrypto zlib'
+libraries='libvirt libxml-2.0 libcrypto'
 case $BUILD in
 */asan) sanitizer=-fsanitize=address,undefined ;;
 */tsan) sanitizer=-fsanitize=thread ;;

@@ -30,7 +30,6 @@
 struct memory_sink {
     struct sink sink;
     struct text text;
-    int finished;
 };
 
 static inline int memory_write(struct sink *sink, const void *data, size_t length)
@@ -39,22 +38,11 @@ static inline int memory_write(struct sink *sink, const void *data, size_t lengt
     return 0;
 }
 
-static inline int memory_finish(struct sink *sink)
-{
-    ((struct memory_sink *)sink)->finished++;
-    return 0;
-}
-
-static inline void memory_free(struct sink *sink)
-{
-    text_free(&((struct memory_sink *)sink)->text);
-}
-
-static const struct sink_operations memory_operations = {memory_write, memory_finish, memory_free};
+static const struct sink_operations memory_operations = {memory_write, NULL, NULL};
 
 #define MEMORY_SINK                                                                                \
     {                                                                                              \
-        {&memory_operations, NULL}, TEXT_INIT, 0                                                   \
+        {&memory_operations}, TEXT_INIT                                                            \
     }
 
 /* an output that keeps everything */
@@ -73,7 +61,8 @@ static inline bool output_cancelled(void *cookie)
 
 static inline struct archive_output output_to(struct text *text)
 {
-    return (struct archive_output){text, output_write, output_cancelled, NULL};
+    return (struct archive_output){
+        .cookie = text, .write = output_write, .cancelled = output_cancelled};
 }
 
 /* a directory that goes away with the test */
@@ -154,6 +143,17 @@ static inline void run(struct text *text, const char *format, ...)
             text_append(text, buffer, got);
     if (pclose(pipe) != 0)
         fail_msg("%s", command);
+}
+
+static inline void put_file(const char *name, const void *data, size_t length)
+{
+    char *path = below(name);
+    FILE *file = fopen(path, "we");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, length, file), length);
+    assert_int_equal(fclose(file), 0);
+    free(path);
 }
 
 static inline bool have(const char *program)

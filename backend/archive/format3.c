@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Format 3: the stream of a file is what `openssl enc -aes-256-cbc -md md5 -pass pass:PASSPHRASE`
+ * makes (or the bytes as they are), cut afterwards; each chunk has a `.hmac` beside it.
+ *
+ *     0   8  "Salted__"
+ *     8   8  salt
+ *     16  n  AES-256-CBC with PKCS#7 padding
+ *
+ * Key and first vector come from EVP_BytesToKey with MD5 and one round; weak, but what every reader
+ * of the format expects.
+ */
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "outer.h"
+#include "qubesfs/cleanup.h"
+#include "salts.h"
+#include "sealer.h"
+
+#define MAGIC      "Salted__"
+#define MAGIC_SIZE 8u
+#define SALT_SIZE  8u
+#define BLOCK      16u
+
+struct sealer3 {
+    struct sealer sealer;
+    const struct archive_options *options;
+    struct salts *salts;
+    struct mac *mac;
+    EVP_CIPHER_CTX *cipher; /* NULL: not encrypted; OpenSSL wipes it when it is freed */
+};
+
+static int mac_start(struct sealer3 *sealer)
+{
+    const struct secret *passphrase = sealer->options->passphrase;
+
+    return mac_begin(sealer->mac, secret_data(passphrase), secret_length(passphrase));
+}
+
+static int prove(struct sealer *base, const struct text *header, struct text *proof)
+{
+    struct sealer3 *sealer = (struct sealer3 *)base;
+    unsigned char digest[MAC_SIZE_MAX];
+    char text[MAC_TEXT_LENGTH + 1];
+    int result = mac_start(sealer);
+
+    if (result == 0)
+        result = mac_update(sealer->mac, header->data, header->length);
+    if (result == 0)
+        result = mac_end(sealer->mac, digest);
+    if (result < 0)
+        return result;
+    mac_text(digest, text);
+    text_append(proof, text, MAC_TEXT_LENGTH);
+    return text_status(proof);
+}
+
+/* All of a file's chunks are one stream of the cipher: it begins with the first one. */
+static int begin(struct sealer *base, const char *name, const char *next)
+{
+    (void)base, (void)name, (void)next;
+    return 0;
+}
+
+/* Derives key and vector and hands them to the context; nothing of them stays on the stack. */
+static int set_key(struct sealer3 *sealer, const unsigned char *salt)
+{
+    const struct secret *passphrase = sealer->options->passphrase;
+    unsigned char key[EVP_MAX_KEY_LENGTH], vector[EVP_MAX_IV_LENGTH];
+    int good = EVP_BytesToKey(EVP_aes_256_cbc(), EVP_md5(), salt, secret_data(passphrase),
+                              (int)secret_length(passphrase), 1, key, vector) == 32 &&
+               EVP_EncryptInit_ex(sealer->cipher, EVP_aes_256_cbc(), NULL, key, vector);
+
+    OPENSSL_cleanse(key, sizeof(key));
+    OPENSSL_cleanse(vector, sizeof(vector));
+    return good ? 0 : -EIO;
+}
+
+static int add(struct sealer3 *sealer, struct chunk *chunk, size_t length)
+{
+    const unsigned char *bytes = chunk->data + chunk->length;
+
+    chunk->length += length;
+    chunk->payload += length;
+    return mac_update(sealer->mac, bytes, length);
+}
+
+static int open_chunk(struct sealer *base, struct chunk *chunk)
+{
+    struct sealer3 *sealer = (struct sealer3 *)base;
+    unsigned char *salt = chunk->data + MAGIC_SIZE;
+    int result = mac_start(sealer);
+
+    if (result < 0 || !sealer->cipher || chunk->number > 0)
+        return result;
+    memcpy(chunk->data, MAGIC, MAGIC_SIZE);
+    result = salt_make(sealer->salts, chunk->name, salt, SALT_SIZE);
+    if (result == 0)
+        result = set_key(sealer, salt);
+    return result < 0 ? result : add(sealer, chunk, MAGIC_SIZE + SALT_SIZE);
+}
+
+/* The stream's length is a multiple of the cipher's block in front of each `put`, and so is a
+ * chunk's: with what the cipher kept back, no more comes out than there is room for. */
+static int put(struct sealer *base, struct chunk *chunk, const unsigned char *data, size_t length)
+{
+    struct sealer3 *sealer = (struct sealer3 *)base;
+    int made = (int)length;
+
+    if (!sealer->cipher)
+        memcpy(chunk->data + chunk->length, data, length);
+    else if (!EVP_EncryptUpdate(sealer->cipher, chunk->data + chunk->length, &made, data,
+                                (int)length))
+        return -EIO;
+    return add(sealer, chunk, (size_t)made);
+}
+
+static int end(struct sealer *base, struct chunk *chunk)
+{
+    struct sealer3 *sealer = (struct sealer3 *)base;
+    int made = 0;
+
+    if (sealer->cipher && !EVP_EncryptFinal_ex(sealer->cipher, chunk->data + chunk->length, &made))
+        return -EIO;
+    return add(sealer, chunk, (size_t)made);
+}
+
+static int close_chunk(struct sealer *base, struct chunk *chunk)
+{
+    struct sealer3 *sealer = (struct sealer3 *)base;
+    unsigned char digest[MAC_SIZE_MAX];
+    int result = mac_end(sealer->mac, digest);
+
+    if (result == 0)
+        mac_text(digest, chunk->text);
+    return result;
+}
+
+static int write_chunk(const struct chunk *chunk, const struct archive_output *output, time_t when)
+{
+    char *mac_name CLEANUP_FREE = NULL;
+    int result;
+
+    if (asprintf(&mac_name, "%s.hmac", chunk->name) < 0) {
+        mac_name = NULL;
+        return -ENOMEM;
+    }
+    result = outer_member(output, chunk->name, when, chunk->data, chunk->length);
+    if (result == 0)
+        result = outer_member(output, mac_name, when, chunk->text, MAC_TEXT_LENGTH);
+    return result;
+}
+
+static void free_sealer(struct sealer *base)
+{
+    struct sealer3 *sealer = (struct sealer3 *)base;
+
+    EVP_CIPHER_CTX_free(sealer->cipher);
+    mac_free(sealer->mac);
+    salts_free(sealer->salts);
+    free(sealer);
+}
+
+static int open_sealer(const struct archive_options *options, struct sealer **ret_sealer)
+{
+    static const struct sealer_operations operations = {
+        prove, begin, open_chunk, put, end, close_chunk, write_chunk, free_sealer};
+    struct sealer3 *sealer = calloc(1, sizeof(*sealer));
+    int result;
+
+    if (!sealer)
+        return -ENOMEM;
+    sealer->sealer.operations = &operations;
+    sealer->options = options;
+    result = mac_new(MAC_SHA512, &sealer->mac);
+    if (result == 0)
+        result = salts_new(options->salt_seed, &sealer->salts);
+    if (result == 0 && options->encrypted) {
+        sealer->cipher = EVP_CIPHER_CTX_new();
+        result = sealer->cipher ? 0 : -ENOMEM;
+    }
+    if (result < 0) {
+        free_sealer(&sealer->sealer);
+        return result;
+    }
+    *ret_sealer = &sealer->sealer;
+    return 0;
+}
+
+static void header(const struct archive_options *options, const char *filter, struct text *text)
+{
+    text_string(text, "version=3\n"
+                      "hmac-algorithm=SHA512\n"
+                      "crypto-algorithm=aes-256-cbc\n");
+    text_printf(text, "encrypted=%s\n", options->encrypted ? "True" : "False");
+    text_printf(text, "compressed=%s\n", filter ? "True" : "False");
+    if (filter)
+        text_printf(text, "compression-filter=%s\n", filter);
+}
+
+static uint64_t proof_size(const struct archive_options *options, const struct text *text)
+{
+    (void)options, (void)text;
+    return outer_size(MAC_TEXT_LENGTH);
+}
+
+static uint64_t file_size(const struct archive_options *options, uint64_t bytes)
+{
+    uint64_t full;
+
+    if (options->encrypted)
+        bytes = MAGIC_SIZE + SALT_SIZE + bytes / BLOCK * BLOCK + BLOCK;
+    full = bytes / CHUNK_SIZE;
+    return full * outer_size(CHUNK_SIZE) + outer_size(bytes % CHUNK_SIZE) +
+           (full + 1) * outer_size(MAC_TEXT_LENGTH);
+}
+
+const struct format format_3 = {open_sealer, header, proof_size, file_size};

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Format 4: each chunk is cut first and then becomes a container of its own, with a passphrase made
+ * of the backup's id, the member's name and the user's passphrase, so that no chunk can stand for
+ * another one.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "container.h"
+#include "keys.h"
+#include "outer.h"
+#include "qubesfs/cleanup.h"
+#include "qubesfs/locked.h"
+#include "salts.h"
+#include "sealer.h"
+
+#define HEADER_NAME "backup-header"
+/* it comes first in every backup */
+#define CATALOGUE_NAME "qubes.xml"
+
+/* A stream that has come this far will probably need a further chunk: soon enough for its key, late
+ * enough not to derive one in vain for every small file. */
+#define NEXT_KEY_AT (CHUNK_SIZE / 8)
+
+struct sealer4 {
+    struct sealer sealer;
+    const struct archive_options *options;
+    struct salts *salts;
+    struct keys *keys;
+    struct container *container;
+    struct container_key *key; /* of the chunk at work; locked */
+    char *name, *next_key;     /* of the file at work; of its next chunk, if that was wanted */
+};
+
+static char *chunk_name(const char *name, unsigned number)
+{
+    char *full;
+
+    return asprintf(&full, "%s.%03u", name, number) < 0 ? NULL : full;
+}
+
+static void want(struct sealer4 *sealer, const char *name)
+{
+    char *full CLEANUP_FREE = chunk_name(name, 0);
+
+    if (full)
+        keys_want(sealer->keys, full);
+}
+
+static int prove(struct sealer *base, const struct text *header, struct text *proof)
+{
+    struct sealer4 *sealer = (struct sealer4 *)base;
+    unsigned char *container CLEANUP_FREE = malloc(CONTAINER_OVERHEAD + header->length);
+    int result = container ? 0 : -ENOMEM;
+
+    keys_want(sealer->keys, HEADER_NAME);
+    want(sealer, CATALOGUE_NAME);
+    if (result == 0)
+        result = keys_get(sealer->keys, HEADER_NAME, sealer->key);
+    if (result == 0)
+        result =
+            container_begin(sealer->container, sealer->key, sealer->options->kdf_log2_n, container);
+    if (result == 0)
+        result = container_put(sealer->container, header->data, header->length,
+                               container + CONTAINER_HEADER);
+    if (result == 0)
+        result = container_end(sealer->container, container + CONTAINER_HEADER + header->length);
+    if (result < 0)
+        return result;
+    text_append(proof, container, CONTAINER_OVERHEAD + header->length);
+    return text_status(proof);
+}
+
+static int begin(struct sealer *base, const char *name, const char *next)
+{
+    struct sealer4 *sealer = (struct sealer4 *)base;
+
+    free(sealer->name);
+    sealer->name = strdup(name);
+    if (!sealer->name)
+        return -ENOMEM;
+    want(sealer, name);
+    if (next)
+        want(sealer, next);
+    return 0;
+}
+
+static void forget_next_key(struct sealer4 *sealer, bool unneeded)
+{
+    if (sealer->next_key && unneeded)
+        keys_forget(sealer->keys, sealer->next_key);
+    free(sealer->next_key);
+    sealer->next_key = NULL;
+}
+
+static int open_chunk(struct sealer *base, struct chunk *chunk)
+{
+    struct sealer4 *sealer = (struct sealer4 *)base;
+    int result = keys_get(sealer->keys, chunk->name, sealer->key);
+
+    forget_next_key(sealer, false);
+    if (result == 0)
+        result = container_begin(sealer->container, sealer->key, sealer->options->kdf_log2_n,
+                                 chunk->data);
+    chunk->length = CONTAINER_HEADER;
+    return result;
+}
+
+static int put(struct sealer *base, struct chunk *chunk, const unsigned char *data, size_t length)
+{
+    struct sealer4 *sealer = (struct sealer4 *)base;
+    int result = container_put(sealer->container, data, length, chunk->data + chunk->length);
+
+    chunk->length += length;
+    chunk->payload += length;
+    if (chunk->payload >= NEXT_KEY_AT && !sealer->next_key) {
+        sealer->next_key = chunk_name(sealer->name, chunk->number + 1);
+        if (sealer->next_key)
+            keys_want(sealer->keys, sealer->next_key);
+    }
+    return result;
+}
+
+static int end(struct sealer *base, struct chunk *chunk)
+{
+    struct sealer4 *sealer = (struct sealer4 *)base;
+
+    if (chunk->payload < CHUNK_SIZE)
+        forget_next_key(sealer, true);
+    return 0;
+}
+
+static int close_chunk(struct sealer *base, struct chunk *chunk)
+{
+    struct sealer4 *sealer = (struct sealer4 *)base;
+    int result = container_end(sealer->container, chunk->data + chunk->length);
+
+    chunk->length += CONTAINER_MAC;
+    return result;
+}
+
+static int write_chunk(const struct chunk *chunk, const struct archive_output *output, time_t when)
+{
+    char *name CLEANUP_FREE = NULL;
+
+    if (asprintf(&name, "%s.enc", chunk->name) < 0) {
+        name = NULL;
+        return -ENOMEM;
+    }
+    return outer_member(output, name, when, chunk->data, chunk->length);
+}
+
+static void free_sealer(struct sealer *base)
+{
+    struct sealer4 *sealer = (struct sealer4 *)base;
+
+    keys_free(sealer->keys); /* its threads use the salts */
+    container_free(sealer->container);
+    locked_free(sealer->key, sizeof(*sealer->key));
+    salts_free(sealer->salts);
+    free(sealer->name);
+    free(sealer->next_key);
+    free(sealer);
+}
+
+static int open_sealer(const struct archive_options *options, struct sealer **ret_sealer)
+{
+    static const struct sealer_operations operations = {
+        prove, begin, open_chunk, put, end, close_chunk, write_chunk, free_sealer};
+    struct sealer4 *sealer = calloc(1, sizeof(*sealer));
+    int result;
+
+    if (!sealer)
+        return -ENOMEM;
+    sealer->sealer.operations = &operations;
+    sealer->options = options;
+    sealer->key = locked_alloc(sizeof(*sealer->key));
+    result = sealer->key ? salts_new(options->salt_seed, &sealer->salts) : -ENOMEM;
+    if (result == 0)
+        result = container_new(&sealer->container);
+    if (result == 0)
+        result = keys_new(options, sealer->salts, &sealer->keys);
+    if (result < 0) {
+        free_sealer(&sealer->sealer);
+        return result;
+    }
+    *ret_sealer = &sealer->sealer;
+    return 0;
+}
+
+static void header(const struct archive_options *options, const char *filter, struct text *text)
+{
+    text_string(text, "version=4\n"
+                      "encrypted=True\n");
+    text_printf(text, "compressed=%s\n", filter ? "True" : "False");
+    /* Qubes' writer names one even then */
+    text_printf(text, "compression-filter=%s\n", filter ? filter : "gzip");
+    text_string(text, "hmac-algorithm=scrypt\n");
+    text_printf(text, "backup-id=%s\n", options->backup_id);
+}
+
+static uint64_t proof_size(const struct archive_options *options, const struct text *text)
+{
+    (void)options;
+    return outer_size(CONTAINER_OVERHEAD + text->length);
+}
+
+static uint64_t file_size(const struct archive_options *options, uint64_t bytes)
+{
+    (void)options;
+    return bytes / CHUNK_SIZE * outer_size(CHUNK_SIZE + CONTAINER_OVERHEAD) +
+           outer_size(bytes % CHUNK_SIZE + CONTAINER_OVERHEAD);
+}
+
+const struct format format_4 = {open_sealer, header, proof_size, file_size};

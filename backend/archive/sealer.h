@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Sealers: what encrypts and authenticates, where formats 3 and 4 differ.  A sealer takes the
+ * stream of each file and fills chunks.  It is used by one thread at a time.
+ *
+ *     begin  (open  put*  close)*  end: between the last put and close
+ */
+#ifndef ARCHIVE_SEALER_H
+#define ARCHIVE_SEALER_H
+
+#include "chunk.h"
+#include "codec.h"
+#include "qubesfs/archive.h"
+#include "qubesfs/text.h"
+
+struct sealer;
+
+struct sealer_operations {
+    /** Makes what goes into `backup-header.hmac` for that text of `backup-header`. */
+    int (*prove)(struct sealer *sealer, const struct text *header, struct text *proof);
+    /** A file's stream begins.  `next` (or NULL) will follow it. */
+    int (*begin)(struct sealer *sealer, const char *name, const char *next);
+    /** Begins the chunk, which is empty but for its name and number. */
+    int (*open)(struct sealer *sealer, struct chunk *chunk);
+    /** Adds bytes of the stream, no more than CHUNK_SIZE - payload.  May keep a few back. */
+    int (*put)(struct sealer *sealer, struct chunk *chunk, const unsigned char *data,
+               size_t length);
+    /** The stream ends: adds what was kept back.  There is room for it. */
+    int (*end)(struct sealer *sealer, struct chunk *chunk);
+    /** The chunk is full, or the last one. */
+    int (*close)(struct sealer *sealer, struct chunk *chunk);
+    /** Writes it as outer members.  May run on another thread while the next chunk is made. */
+    int (*write)(const struct chunk *chunk, const struct archive_output *output, time_t when);
+    void (*free)(struct sealer *sealer); /* wipes all that was derived from the passphrase */
+};
+
+/** First member of each sealer's own struct. */
+struct sealer {
+    const struct sealer_operations *operations;
+};
+
+struct format {
+    /** `options` must live as long as the sealer. */
+    int (*open)(const struct archive_options *options, struct sealer **ret_sealer);
+    /** The text of backup-header, in the order of Qubes' writer. */
+    void (*header)(const struct archive_options *options, const char *filter, struct text *text);
+    /** Bytes in the outer archive of `backup-header.hmac`, and of a file's stream of `bytes`. */
+    uint64_t (*proof_size)(const struct archive_options *options, const struct text *header);
+    uint64_t (*file_size)(const struct archive_options *options, uint64_t bytes);
+};
+
+extern const struct format format_3, format_4;
+
+/** NULL if there is no such format. */
+const struct format *format_find(unsigned number);
+
+#endif
