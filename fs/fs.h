@@ -72,6 +72,8 @@ void vms_changed(struct fs *fs, const struct host_change *changes, size_t change
 /** Tells people why `what` (a command or "mkdir NAME") was refused, in the error file nearest to
  * the subject, and returns error->code. */
 int refuse(const struct subject *subject, const char *what, const struct error *error);
+/** Takes away the line of an earlier refusal: `what` succeeded. */
+void refuse_no_more(const struct subject *subject, const char *what);
 
 /* attributes.c */
 /** S_IFDIR, S_IFLNK or S_IFREG. */

@@ -77,26 +77,34 @@ static struct timespec changed_debug(const struct subject *subject)
     return subject->fs->debug_changed;
 }
 
-static int set_debug(const struct subject *subject, const char *untrusted_value, size_t length,
-                     struct error *ret_error)
+static void switch_debug(struct fs *fs, bool on)
 {
-    struct fs *fs = subject->fs;
-    bool on;
-
-    if (length > 1 && untrusted_value[length - 1] == '\n')
-        length--;
-    if (length != 1 || (untrusted_value[0] != '0' && untrusted_value[0] != '1'))
-        return error_set(ret_error, -EINVAL, "debug takes 0 or 1, not \"%.*s\"", (int)length,
-                         untrusted_value);
-    on = untrusted_value[0] == '1';
     if (on == log_debugging())
-        return 0;
+        return;
     log_set_debug(on);
     log_info("debug is %s", on ? "on" : "off");
     pthread_mutex_lock(&fs->tree.lock);
     fs->debug_changed = clock_wall_unique();
     pthread_mutex_unlock(&fs->tree.lock);
     root_file_changed(fs, "debug");
+}
+
+/* As each file of commands: lines in order, stopped by the first that is wrong. */
+static int set_debug(const struct subject *subject, const char *untrusted_value, size_t length,
+                     struct error *ret_error)
+{
+    const char *line = untrusted_value, *end = untrusted_value + length;
+
+    do {
+        const char *newline = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
+        size_t size = (size_t)((newline ? newline : end) - line);
+
+        if (size != 1 || (*line != '0' && *line != '1'))
+            return error_set(ret_error, -EINVAL, "it takes 0 or 1, not \"%.*s\"",
+                             size > 200 ? 200 : (int)size, line);
+        switch_debug(subject->fs, *line == '1');
+        line = newline ? newline + 1 : end;
+    } while (line < end);
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "handle.h"
+#include "qubesfs/locked.h"
 #include "qubesfs/log.h"
 
 #define COMMAND_MAX 4096
@@ -79,11 +80,15 @@ static int set_value(struct handle *handle, const char *value, size_t size)
     int result;
 
     subject_take(handle->fs, handle->node, &subject);
-    result = handle->node->type->set(&subject, value, size, &error);
+    if (handle->node->type->kind == NODE_VALUE && size > VALUE_MAX)
+        result = error_set(&error, -EINVAL, "%zu bytes are too long: at most %d are taken", size,
+                           VALUE_MAX);
+    else
+        result = handle->node->type->set(&subject, value, size, &error);
     if (result)
-        refuse(&subject, handle->node->type->name, &error);
-    else if (subject.plan)
-        backup_report(subject.plan, handle->node->type->name, NULL);
+        refuse(&subject, subject.name, &error);
+    else
+        refuse_no_more(&subject, subject.name);
     subject_free(&subject);
     return result;
 }
@@ -133,7 +138,7 @@ void files_write(fuse_req_t request, fuse_ino_t ino, const char *data, size_t si
         write_command(request, handle, data, size);
         return;
     case NODE_VALUE:
-        result = size > VALUE_MAX ? -EINVAL : set_value(handle, data, size);
+        result = set_value(handle, data, size);
         break;
     case NODE_LIST:
         result = write_list(handle, data, size, offset);
@@ -154,21 +159,49 @@ static void wipe_secret(struct handle *handle)
     handle->secret_length = 0;
 }
 
-/* A list is taken at the first flush after a write: that is where an error can still be seen. */
-static int flush_list(struct handle *handle)
+/* What a secret's open file holds, which is empty then. */
+static int flush_secret(struct handle *handle)
 {
+    char *secret = locked_alloc(SECRET_MAX);
+    size_t length;
     int result;
 
-    if (!handle->dirty)
-        return 0;
+    if (!secret)
+        return -ENOMEM;
+    pthread_mutex_lock(&handle->lock);
+    length = handle->secret_length;
+    memcpy(secret, handle->secret, length);
+    wipe_secret(handle);
+    pthread_mutex_unlock(&handle->lock);
+    result = set_value(handle, secret, length);
+    locked_free(secret, SECRET_MAX);
+    return result;
+}
+
+/*
+ * A list is taken at the first flush after a write: that is where an error can still be seen.  As a
+ * copy, since somebody else who has the same open file may be writing at this moment.
+ */
+static int flush_list(struct handle *handle)
+{
+    struct text list CLEANUP_TEXT = TEXT_INIT;
+    bool dirty;
+    int result;
+
+    pthread_mutex_lock(&handle->lock);
+    dirty = handle->dirty;
     handle->dirty = false;
-    handle->emptied = false;
-    if (handle->secret) {
-        result = set_value(handle, handle->secret, handle->secret_length);
-        wipe_secret(handle);
-        return result;
-    }
-    return set_value(handle, handle->content.data, handle->content.length);
+    if (dirty)
+        handle->emptied = false;
+    if (dirty && !handle->secret)
+        text_append(&list, handle->content.data, handle->content.length);
+    pthread_mutex_unlock(&handle->lock);
+    if (!dirty)
+        return 0;
+    if (handle->secret)
+        return flush_secret(handle);
+    result = text_status(&list);
+    return result ? result : set_value(handle, list.data, list.length);
 }
 
 void files_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)

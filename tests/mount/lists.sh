@@ -41,4 +41,18 @@ echo 1 >"$P/debug"
 content_is "$P/debug" 1
 expect_errno EINVAL write "$P/debug" 2
 content_is "$P/debug" 1
+expect_error "$P/error" ' debug: '
+expect_errno OK write "$P/debug" '1\n0\n'
+content_is "$P/debug" 0
+same "the error of before" '' "$(grep debug "$P/error" || true)"
+expect_errno EINVAL write "$P/debug" '1\nx\n0\n'
+content_is "$P/debug" 1
+expect_errno EINVAL write "$P/debug" '\n'
+python3 -I -c 'print("0\n" * 3000, end="")' >"$TEST_TMP/long"
+expect_errno EINVAL write "$P/debug" "@$TEST_TMP/long"
+expect_error "$P/error" 'too long'
 expect_errno OK write "$P/debug" 0
+
+# an error of a file that is named by what it is about
+expect_errno EROFS write "$P/vms/work/services/cups" 0
+expect_error "$P/vms/work/error" ' cups: '
