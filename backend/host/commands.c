@@ -272,9 +272,13 @@ static int refuse_line(struct sequence *sequence, const char *untrusted_line)
 {
     struct error error;
 
-    error_set(&error, -EINVAL,
-              "\"%.200s\" is no command; `cat control` lists those that are valid now",
-              untrusted_line);
+    if (strstr(untrusted_line, " wait "))
+        error_set(&error, -EINVAL, "\"%.200s\" is no command; shutdown wait takes 1 to %d seconds",
+                  untrusted_line, SHUTDOWN_SECONDS_MAX);
+    else
+        error_set(&error, -EINVAL,
+                  "\"%.200s\" is no command; `cat control` lists those that are valid now",
+                  untrusted_line);
     host_report(sequence->host, sequence->identity, "control", &error);
     return -EINVAL;
 }
@@ -314,6 +318,8 @@ static void sequence_run(void *cookie)
     }
     if (result == 0 && !sequence->any)
         result = refuse_line(sequence, "");
+    else if (result == 0)
+        host_report(host, sequence->identity, "control", NULL); /* what it was refused for before */
     sequence_end(sequence, result);
 }
 

@@ -52,6 +52,11 @@ expect_errno OK write "$vm/control" start
 ! grep -Eq '^[^ ]+ start[ :]' "$vm/error" || fail "start succeeded, its line stays: $(cat "$vm/error")"
 expect_errno OK write "$vm/control" kill
 
+refuses EINVAL bogus bogus
+refuses EINVAL 'shutdown wait 0' '1 to [0-9]+ seconds'
+expect_errno OK write "$vm/control" refresh
+! grep -Eq '^[^ ]+ control:' "$vm/error" || fail "a typing error stays: $(cat "$vm/error")"
+
 # dom0 takes refresh, no other
 expect_errno OK write "$P/vms/dom0/control" refresh
 for command in start shutdown kill pause; do
