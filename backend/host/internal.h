@@ -59,14 +59,15 @@ struct host {
     struct pool *pool; /* commands, and other calls that may wait */
     struct journal journal;
 
-    pthread_mutex_t lock;   /* guards the queue, snapshot, listener, ending; a leaf */
+    pthread_mutex_t lock;   /* guards the queue, snapshot, listener, ending, measuring; a leaf */
     pthread_cond_t moved;   /* a message came, or the end */
     pthread_cond_t applied; /* a waited-for message was applied, or a new snapshot is there */
     struct message *first, **last;
     const struct host_snapshot *snapshot;
     struct host_listener listener;
-    bool ending;   /* nobody is to wait for what may never come */
-    bool finished; /* nobody posts any more: the thread ends */
+    bool ending;    /* nobody is to wait for what may never come */
+    bool finished;  /* nobody posts any more: the thread ends */
+    bool measuring; /* a worker reads the disk for usage.c */
     bool running;
     pthread_t thread;
 
@@ -145,7 +146,8 @@ char *volume_path(struct host *host, const struct catalogue *catalogue,
 struct usage usage_measure(struct host *host, const struct catalogue *catalogue,
                            const struct catalogue_entry *entry);
 bool usage_equal(const struct usage *a, const struct usage *b);
-/** Measures all VMs of the snapshot on a worker and posts what differs. */
+/** Measures all VMs of the snapshot on a worker and posts what differs; nothing while it is at it.
+ */
 void usage_start(struct host *host);
 
 /* report.c */

@@ -104,6 +104,17 @@ struct measured {
     struct usage *usages; /* in the order of the snapshot's VMs */
 };
 
+/* Returns what it was. */
+static bool set_measuring(struct host *host, bool measuring)
+{
+    bool before;
+
+    LOCK_SCOPE(&host->lock);
+    before = host->measuring;
+    host->measuring = measuring;
+    return before;
+}
+
 static void apply(struct host *host, struct message *message)
 {
     struct measured *measured = (struct measured *)message;
@@ -124,6 +135,7 @@ static void apply(struct host *host, struct message *message)
     }
     host_snapshot_unref(snapshot);
     free(measured->usages);
+    set_measuring(host, false);
 }
 
 static void measure(void *cookie)
@@ -140,10 +152,16 @@ static void measure(void *cookie)
 
 void usage_start(struct host *host)
 {
-    struct measured *measured = calloc(1, sizeof(*measured));
+    struct measured *measured;
 
-    if (!measured)
+    /* one at a time: a disk that hangs must not take one worker after the other */
+    if (set_measuring(host, true))
         return;
+    measured = calloc(1, sizeof(*measured));
+    if (!measured) {
+        set_measuring(host, false);
+        return;
+    }
     measured->message.apply = apply;
     measured->host = host;
     measured->snapshot = host_snapshot(host);
@@ -153,4 +171,5 @@ void usage_start(struct host *host)
     host_snapshot_unref(measured->snapshot);
     free(measured->usages);
     free(measured);
+    set_measuring(host, false);
 }
