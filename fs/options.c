@@ -147,6 +147,19 @@ static int take_option(struct options *options, int option, const char *value,
     }
 }
 
+/* True if the comma-separated list has that option. */
+static bool has_option(const char *list, const char *option)
+{
+    size_t length = strlen(option);
+
+    for (; list && *list; list += strcspn(list, ",")) {
+        list += *list == ',';
+        if (strncmp(list, option, length) == 0 && strchr(",", list[length]))
+            return true;
+    }
+    return false;
+}
+
 /* Fills in what was not given, and makes paths absolute: the daemon leaves its directory. */
 static int settle(struct options *options, struct error *ret_error)
 {
@@ -154,6 +167,10 @@ static int settle(struct options *options, struct error *ret_error)
     struct stat attributes;
     int result;
 
+    if (has_option(options->fuse_options, "ro"))
+        return error_set(ret_error, -EINVAL,
+                         "-o ro: inotify's events need writes by the daemon itself; make a "
+                         "read-only bind mount of a writable one instead");
     if (options->root) {
         root = realpath(options->root, NULL);
         if (!root)

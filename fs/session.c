@@ -75,16 +75,46 @@ static void *serve(void *cookie)
     return NULL;
 }
 
-/* libfuse's own words, kept for the one line that we say. */
+/* libfuse's own words, kept for the one line that we say; it may tell a line in several calls. */
 static char fuse_words[256];
+static pthread_mutex_t fuse_words_lock = PTHREAD_MUTEX_INITIALIZER; /* guards them; a leaf */
 
 static void PRINTF(2, 0)
     keep_words(enum fuse_log_level level, const char *format, va_list arguments)
 {
+    static bool line_ended;
+    size_t length;
+
     (void)level;
-    vsnprintf(fuse_words, sizeof(fuse_words), format, arguments);
-    fuse_words[strcspn(fuse_words, "\n")] = '\0';
-    log_debug("libfuse: %s", fuse_words);
+    LOCK_SCOPE(&fuse_words_lock);
+    if (line_ended)
+        fuse_words[0] = '\0';
+    length = strlen(fuse_words);
+    vsnprintf(fuse_words + length, sizeof(fuse_words) - length, format, arguments);
+    length += strcspn(fuse_words + length, "\n");
+    line_ended = fuse_words[length] == '\n' || length == sizeof(fuse_words) - 1;
+    fuse_words[length] = '\0';
+    if (line_ended)
+        log_debug("libfuse: %s", fuse_words);
+}
+
+/* mountinfo writes space, tab, newline and backslash as \ and three octal digits. */
+static void decode_octal(char *path)
+{
+    char *to = path;
+
+    for (const char *from = path; *from; to++) {
+        unsigned value;
+        int length = 0;
+
+        if (sscanf(from, "\\%3o%n", &value, &length) == 1 && length == 4) {
+            *to = (char)value;
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
 }
 
 /* True if a living or dead qubesfs is mounted there; does not touch it. */
@@ -98,8 +128,10 @@ static bool is_ours(const char *mountpoint)
     while (mounts && getline(&line, &size, mounts) > 0) {
         char place[4096], *type = strstr(line, " - ");
 
-        if (type && sscanf(line, "%*s %*s %*s %*s %4095s", place) == 1 &&
-            strcmp(place, mountpoint) == 0)
+        if (!type || sscanf(line, "%*s %*s %*s %*s %4095s", place) != 1)
+            continue;
+        decode_octal(place);
+        if (strcmp(place, mountpoint) == 0)
             found = strncmp(type, " - fuse.qubesfs ", 16) == 0;
     }
     if (mounts)

@@ -32,7 +32,8 @@ refuses "$CATALOGUE" "${common[@]}" "$CATALOGUE"
 refuses '--connect|argument' --root "$HOST" "$P" --connect
 refuses 'extra|one' "${common[@]}" "$P" extra
 refuses "$TEST_TMP/none.xml" "${common[@]}" --store "$TEST_TMP/none.xml" "$P"
-refuses "nosuchoption" "${common[@]}" -o nosuchoption "$P"
+refuses "unknown option.*nosuchoption" "${common[@]}" -o nosuchoption "$P"
+refuses "inotify" "${common[@]}" -o noatime,ro "$P"
 
 # a broken catalogue is told with its line
 sed '4s/ qid="[0-9]*"/ qid="one"/' "$CATALOGUE" >"$TEST_TMP/broken.xml"
