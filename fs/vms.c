@@ -76,7 +76,8 @@ void vm_populate_extra(struct fs *fs, struct node *directory, const struct vm *v
     host_snapshot_unref(snapshot);
 }
 
-/* The node of each VM by its identity, which are small numbers.  Guarded by the tree's lock. */
+/* The node of each VM by its identity, which are small numbers; each a reference, since one that
+ * could not be shown is not in the tree.  Guarded by the tree's lock. */
 static int remember(struct fs *fs, uint64_t identity, struct node *node)
 {
     if (identity >= fs->vm_node_count) {
@@ -89,7 +90,7 @@ static int remember(struct fs *fs, uint64_t identity, struct node *node)
         fs->vm_nodes = grown;
         fs->vm_node_count = count;
     }
-    fs->vm_nodes[identity] = node;
+    fs->vm_nodes[identity] = node_ref(node);
     return 0;
 }
 
@@ -313,6 +314,7 @@ void vms_changed(struct fs *fs, const struct host_change *changes, size_t change
             continue;
         fs->vm_nodes[before->identity] = NULL;
         vanished(fs, node);
+        node_unref(node);
     }
     all_renamed(fs, changes, change_count);
     for (size_t i = 0; i < change_count; i++) {
