@@ -11,6 +11,7 @@
 #define ARCHIVE_CHUNK_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "mac.h"
 
@@ -23,6 +24,7 @@ struct chunk {
     unsigned char *data;
     size_t length;                  /* of what is in it */
     size_t payload;                 /* of this, bytes of the stream: at most CHUNK_SIZE */
+    uint64_t source;                /* bytes of the inner archive, from its begin up to here */
     unsigned number;                /* within the file */
     char *name;                     /* NAME.NNN; owned */
     char *file;                     /* of the first chunk of a file: its NAME; else NULL; owned */

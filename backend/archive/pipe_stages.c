@@ -68,6 +68,7 @@ struct sealing {
     struct pipe *pipe;
     struct sealer *sealer;
     char *name;          /* of the file at work */
+    uint64_t source;     /* bytes of its inner archive, before compression, that are in chunks */
     unsigned number;     /* of its next chunk */
     struct chunk *chunk; /* at work; NULL: none */
 };
@@ -135,6 +136,7 @@ static int close_chunk(struct sealing *sealing)
 
     if (result < 0)
         return result;
+    sealing->chunk->source = sealing->source;
     sealing->chunk = NULL;
     LOCK_SCOPE(&pipe->lock);
     pipe->chunks_sealed++;
@@ -160,6 +162,7 @@ static int seal_begin(struct sealing *sealing, const struct block *block)
     free(sealing->name);
     sealing->name = strdup(block->name);
     sealing->number = 0;
+    sealing->source = 0;
     if (!sealing->name)
         return -ENOMEM;
     result = sealing->sealer->operations->begin(sealing->sealer, block->name, block->next);
@@ -180,6 +183,7 @@ static int seal(struct sealing *sealing, const struct block *block)
     const unsigned char *data = block->packed_data;
     size_t length = block->packed_length;
     int result = block->name ? seal_begin(sealing, block) : 0;
+    uint64_t before = sealing->source;
 
     while (result == 0 && length > 0) {
         size_t piece = CHUNK_SIZE - sealing->chunk->payload;
@@ -187,10 +191,13 @@ static int seal(struct sealing *sealing, const struct block *block)
         if (piece > length)
             piece = length;
         result = sealing->sealer->operations->put(sealing->sealer, sealing->chunk, data, piece);
-        if (result == 0)
-            result = turn_if_full(sealing);
         data += piece;
         length -= piece;
+        /* a block may be cut by the end of a chunk */
+        sealing->source =
+            before + block->length * (block->packed_length - length) / block->packed_length;
+        if (result == 0)
+            result = turn_if_full(sealing);
     }
     return result == 0 && block->last ? seal_end(sealing) : result;
 }
@@ -244,6 +251,8 @@ void *pipe_output_thread(void *cookie)
 
         if (chunk->file && pipe->output->begin)
             pipe->output->begin(pipe->output->cookie, chunk->file);
+        if (pipe->output->progress)
+            pipe->output->progress(pipe->output->cookie, chunk->source, chunk->length);
         result = pipe->sealer->operations->write(chunk, pipe->output, pipe->options->time);
         if (result < 0) {
             fail(pipe, result);

@@ -65,7 +65,6 @@ static ssize_t pass_on(struct tar_writer *writer, int fd, uint64_t at, uint64_t 
     }
     sink->operations->advance(sink, *ret_wanted);
     writer->written += *ret_wanted;
-    tar_progress(writer);
     return got;
 }
 

@@ -11,7 +11,6 @@ int tar_write_bytes(struct tar_writer *writer, const void *data, uint64_t length
     writer->written += length;
     if (!writer->sink || length == 0)
         return 0;
-    tar_progress(writer);
     return sink_write(writer->sink, data, (size_t)length);
 }
 

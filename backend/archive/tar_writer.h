@@ -21,13 +21,6 @@ struct tar_writer {
 
 #define TAR_BUFFER (256u << 10)
 
-/** Tells how far this archive is. */
-static inline void tar_progress(const struct tar_writer *writer)
-{
-    if (writer->output && writer->output->progress)
-        writer->output->progress(writer->output->cookie, writer->written);
-}
-
 /** A header, with 'K' and 'L' members before it when names are long; `map` (or NULL) makes it
  * sparse. */
 int tar_write_header(struct tar_writer *writer, const struct tar_member *member,
