@@ -66,18 +66,37 @@ struct handle *handle_new(struct fs *fs, struct node *node)
 }
 
 /* What the mode and the kind allow; root passes the kernel's check, so it is made here as well. */
-static int check_access(const struct node_type *type, int flags)
+static int check_access(const struct node_type *type, int flags, const char **ret_why)
 {
     bool reads = (flags & O_ACCMODE) != O_WRONLY;
     bool writes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
 
+    *ret_why = "is only for reading";
     if (writes && !(type->mode & 0222))
         return -EACCES;
+    *ret_why = "is only for writing";
     if (reads && !(type->mode & 0444))
         return -EACCES;
+    *ret_why = "can't be written: this version restores no backups";
     if (writes && type->kind == NODE_STREAM)
         return -EOPNOTSUPP;
     return 0;
+}
+
+static int check_open(struct fs *fs, struct node *node, int flags)
+{
+    struct subject subject;
+    struct error error;
+    const char *why;
+    int result = check_access(node->type, flags, &why);
+
+    if (result == 0)
+        return 0;
+    subject_take(fs, node, &subject);
+    error_set(&error, result, "\"%s\" %s", subject.name, why);
+    refuse(&subject, "open", &error);
+    subject_free(&subject);
+    return result;
 }
 
 static int handle_fill(struct handle *handle, int flags)
@@ -174,7 +193,7 @@ void files_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
     pthread_mutex_lock(&fs->tree.lock);
     shown = node_is_shown(node);
     pthread_mutex_unlock(&fs->tree.lock);
-    result = ours ? 0 : !shown ? -ENOENT : check_access(node->type, info->flags);
+    result = ours ? 0 : !shown ? -ENOENT : check_open(fs, node, info->flags);
     if (result) {
         fuse_reply_err(request, -result);
         return;

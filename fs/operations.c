@@ -198,6 +198,24 @@ static void getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *i
     reply_attributes(request, node);
 }
 
+static int refuse_attributes(struct fs *fs, struct node *node, int to_set, int code)
+{
+    const char *what = to_set & FUSE_SET_ATTR_SIZE                        ? "truncate"
+                       : to_set & FUSE_SET_ATTR_MODE                      ? "chmod"
+                       : to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ? "chown"
+                                                                          : "touch";
+    struct subject subject;
+    struct error error;
+
+    subject_take(fs, node, &subject);
+    error_set(&error, code, "%s of \"%s\" %s not changed by hand",
+              to_set & FUSE_SET_ATTR_SIZE ? "the length" : "owner, mode and times", subject.name,
+              to_set & FUSE_SET_ATTR_SIZE ? "is" : "are");
+    refuse(&subject, what, &error);
+    subject_free(&subject);
+    return code;
+}
+
 static void setattr(fuse_req_t request, fuse_ino_t ino, struct stat *attributes, int to_set,
                     struct fuse_file_info *info)
 {
@@ -208,12 +226,14 @@ static void setattr(fuse_req_t request, fuse_ino_t ino, struct stat *attributes,
     if (to_set & FUSE_SET_ATTR_SIZE && !(to_set & ~(FUSE_SET_ATTR_SIZE | times))) {
         int result = files_truncate(request, node, attributes->st_size, info);
 
+        if (result == -EACCES)
+            refuse_attributes(request_fs(request), node, to_set, result);
         if (result) {
             fuse_reply_err(request, -result);
             return;
         }
     } else if (!request_is_ours(request) || to_set & ~times) {
-        fuse_reply_err(request, EPERM);
+        fuse_reply_err(request, -refuse_attributes(request_fs(request), node, to_set, -EPERM));
         return;
     }
     reply_attributes(request, node);

@@ -11,9 +11,13 @@ for file in state class xid uuid stats domain.xml error firewall.xml; do
     expect_errno EACCES open "$vm/$file" rw
     expect_errno EACCES truncate "$vm/$file" 0
 done
+expect_error "$vm/error" ' open: "firewall.xml" is only for reading'
+expect_error "$vm/error" ' truncate: .*"firewall.xml"'
 expect_errno EACCES open "$P/version" w
+expect_error "$P/error" ' open: "version"'
 expect_errno EACCES open "$P/events" w
 expect_errno EACCES open "$P/backups/default/passphrase" r
+expect_error "$P/backups/default/error" 'only for writing'
 
 expect_errno ENOENT read "$P/vms/nosuch/state"
 expect_errno ENOENT read "$vm/nosuch"
@@ -42,6 +46,7 @@ expect_errno EPERM link "$vm/state" "$vm/other"
 expect_errno EPERM chmod "$vm/state" 777
 expect_errno EPERM chown "$vm/state" 1
 expect_errno EPERM utime "$vm/state" 0
+for word in chmod chown touch; do expect_error "$vm/error" " $word: .*\"state\""; done
 expect_errno EPERM rmdir "$P/backups/default"
 
 # what exists is told so by the kernel
