@@ -76,9 +76,9 @@ struct archive_output {
      * archive_write_source, or of `backup-header`.  There a later writer may go on that continues
      * without a header.  NULL is fine. */
     void (*begin)(void *cookie, const char *name);
-    /** So many bytes of the inner archive were read by now; on the caller's thread.  NULL is fine.
-     */
-    void (*progress)(void *cookie, uint64_t tar_bytes);
+    /** About the next `length` bytes bring what this name's inner archive holds, before
+     * compression, up to `tar_bytes`.  Called as `begin` is, and after it.  NULL is fine. */
+    void (*progress)(void *cookie, uint64_t tar_bytes, uint64_t length);
 };
 
 /** Names of owners for the tar headers.  Answers stay valid while the source is used; NULL: none.
