@@ -147,8 +147,8 @@ void names_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_
     }
     pthread_mutex_lock(&fs->tree.lock);
     node = fs->notifier.current;
-    if (node && node->phase == NODE_VISIBLE && parent == new_parent &&
-        strcmp(node->name, name) == 0) {
+    if (node && (node->phase == NODE_VISIBLE || node->phase == NODE_LEAVING) &&
+        parent == new_parent && strcmp(node->name, name) == 0) {
         other = node_child(node->parent, new_name);
         if (flags == 0 && !other)
             result = node_rename(node, new_name);

@@ -79,11 +79,14 @@ void notify_changed(struct fs *fs, struct node *node)
     queue(fs, POKE_CHANGED, node, NULL);
 }
 
-/* The node's path, and where its phase is as expected; false: there is nothing to tell. */
-static bool prepare(struct fs *fs, struct node *node, enum node_phase phase, char *ret_path)
+#define PHASE(phase) (1u << (phase))
+
+/* The node's path, and whether its phase is one of those expected; false: there is nothing to tell.
+ */
+static bool prepare(struct fs *fs, struct node *node, unsigned phases, char *ret_path)
 {
     LOCK_SCOPE(&fs->tree.lock);
-    return node->phase == phase && node->parent && node->parent->phase != NODE_GONE &&
+    return PHASE(node->phase) & phases && node->parent && node->parent->phase != NODE_GONE &&
            node_path(node, ret_path, PATH_MAX) == 0;
 }
 
@@ -107,7 +110,7 @@ static void tell_changed(struct fs *fs, struct node *node)
         return;
     }
     pthread_mutex_unlock(&fs->tree.lock);
-    if (!prepare(fs, node, NODE_VISIBLE, path))
+    if (!prepare(fs, node, PHASE(NODE_VISIBLE), path))
         return;
     fd = openat(fs->notifier.root, path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || write(fd, "\n", 1) != 1)
@@ -126,7 +129,7 @@ static void tell_appeared(struct fs *fs, struct node *node)
     known = node->phase == NODE_HIDDEN && node->parent->phase == NODE_VISIBLE &&
             node_known(node->parent);
     pthread_mutex_unlock(&fs->tree.lock);
-    if (known && prepare(fs, node, NODE_HIDDEN, path)) {
+    if (known && prepare(fs, node, PHASE(NODE_HIDDEN), path)) {
         if (node->type->kind == NODE_DIRECTORY)
             result = mkdirat(fs->notifier.root, path, node->type->mode);
         else if (node->type->kind == NODE_LINK)
@@ -139,12 +142,12 @@ static void tell_appeared(struct fs *fs, struct node *node)
     /* where it could not be told, it is published all the same */
     pthread_mutex_lock(&fs->tree.lock);
     if (node->phase == NODE_HIDDEN) {
-        int attached = node->parent->phase == NODE_VISIBLE ? node_attach(node) : -ENOENT;
+        int attached = node->parent->phase == NODE_VISIBLE ? node_attach(node) : 0;
 
-        if (attached && attached != -ENOENT)
-            log_error("%s cannot appear: %s", node->name, strerror(-attached));
         if (attached)
-            node_detach(node);
+            log_error("%s cannot appear: %s", node->name, strerror(-attached));
+        else if (node->phase == NODE_HIDDEN)
+            node_detach(node); /* its directory goes, and nobody else knows of it */
     }
     pthread_mutex_unlock(&fs->tree.lock);
 }
@@ -209,7 +212,7 @@ static void tell_vanished(struct fs *fs, struct node *node)
         node_unref(child);
         pthread_mutex_unlock(&fs->tree.lock);
     }
-    if (prepare(fs, node, NODE_LEAVING, path)) {
+    if (prepare(fs, node, PHASE(NODE_LEAVING), path)) {
         set_current(fs, node);
         if (unlink_node(fs, node, path))
             log_debug("cannot tell that %s has vanished: %m", path);
@@ -236,7 +239,9 @@ static struct node *occupant(struct fs *fs, struct node *node, const char *name)
     return other && other != node ? node_ref(other) : NULL;
 }
 
-/* Names that go round in a circle (a swap) are exchanged: no name is missing in between, and none
+/* One that is leaving already is moved too: its old name may be the next one's.
+ *
+ * Names that go round in a circle (a swap) are exchanged: no name is missing in between, and none
  * is seen that is nobody's. */
 static void tell_renamed(struct fs *fs, struct node *node, const char *name)
 {
@@ -244,7 +249,7 @@ static void tell_renamed(struct fs *fs, struct node *node, const char *name)
     struct node *other = occupant(fs, node, name);
     unsigned flags = other ? RENAME_EXCHANGE : 0;
 
-    if (prepare(fs, node, NODE_VISIBLE, path)) {
+    if (prepare(fs, node, PHASE(NODE_VISIBLE) | PHASE(NODE_LEAVING), path)) {
         int root = fs->notifier.root, result = 0;
 
         slash = strrchr(path, '/');
@@ -263,9 +268,8 @@ static void tell_renamed(struct fs *fs, struct node *node, const char *name)
             log_debug("cannot tell that %s is now %s: %m", path, name);
     }
     pthread_mutex_lock(&fs->tree.lock);
-    if ((node->phase == NODE_VISIBLE || node->phase == NODE_HIDDEN) &&
-        strcmp(node->name, name) != 0) {
-        if (other && other->phase != NODE_GONE && node->phase == NODE_VISIBLE)
+    if (node->phase != NODE_GONE && strcmp(node->name, name) != 0) {
+        if (other && other->phase != NODE_GONE && node->phase != NODE_HIDDEN)
             node_exchange(node, other);
         else
             node_rename(node, name);
