@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # emergency-restore.sh BACKUP DIRECTORY: unpacks a Qubes backup of format 3 (encrypted or not) with
-# nothing but sh, tar (GNU), openssl and gzip, checking each HMAC first.  The passphrase is asked for,
-# or comes in the environment's PASSPHRASE.  DIRECTORY then holds qubes.xml, vmN/, dom0-home/.
-# Which vmN is which VM says qubes.xml: qid="N" name="...".
+# nothing but sh, tar (GNU), openssl and gzip (or zstd), checking each HMAC first.  The passphrase is
+# asked for, or comes in the environment's PASSPHRASE.  DIRECTORY then holds qubes.xml, vmN/ or
+# appvms/NAME/..., dom0-home/.  Which vmN is which VM says qubes.xml: qid="N" name="...".
 set -eu
 die() { echo "emergency-restore: $*" >&2; exit 1; }
 [ $# = 2 ] || die "usage: emergency-restore.sh BACKUP DIRECTORY"
@@ -27,14 +27,14 @@ while IFS= read -r part; do
     [ -f "$part.hmac" ] && [ "$is" = "$(sed 's/.*= *//' "$part.hmac")" ] ||
         die "wrong passphrase, or damaged: ${part#"$work"/}"
 done <"$work/.list"
-grep -qx version=3 "$work/backup-header" || die "not a backup of format 3"
-decrypt=cat
-grep -qix encrypted=true "$work/backup-header" &&
-    decrypt='openssl enc -d -aes-256-cbc -md md5 -pass env:PASSPHRASE'
+has() { grep -qix "$1" "$work/backup-header"; }
+has version=3 || die "not a backup of format 3"
+decrypt=cat; has encrypted=true && decrypt='openssl enc -d -aes-256-cbc -md md5 -pass env:PASSPHRASE'
+unpack='gzip -dcf'; has compression-filter=zstd && unpack='zstd -dcq'
 # 3. each file: all its parts together, decrypted, decompressed, unpacked
 sed -n 's/\.000$//p' "$work/.list" | while IFS= read -r file; do
     n=0; while part=$(printf '%s.%03d' "$file" $n); [ -f "$part" ]; do cat "$part"; n=$((n + 1)); done |
-        $decrypt 2>"$work/.messages" | { gzip -dcf || echo >"$work/.failed"; } | tar -x -f - ||
+        $decrypt 2>"$work/.messages" | { $unpack || echo >"$work/.failed"; } | tar -x -f - ||
         die "can't unpack ${file#"$work"/}"
     [ ! -e "$work/.failed" ] || die "can't decompress ${file#"$work"/}"
 done

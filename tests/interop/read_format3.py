@@ -1,31 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""read_format3.py BACKUP: an independent reader of format 3.  It parses the outer archive as tar2qfile does
-(ustar magic, octal sizes, no extensions), checks every HMAC with the passphrase of the environment's
-PASSPHRASE, that chunks follow one another, derives the key itself, and reads each inner archive."""
-import gzip, hashlib, hmac, io, os, re, subprocess, sys, tarfile
+"""read_format3.py BACKUP: an independent reader of format 3.  It checks every HMAC with the passphrase of the
+environment's PASSPHRASE, that chunks follow one another, derives the key itself, and reads each inner archive."""
+import hashlib, hmac, io, os, re, subprocess, sys, tarfile
+from read_outer import decompress, members
 
 CHUNK = 104857600
 passphrase = os.environb[b"PASSPHRASE"]
-
-
-def members(file):
-    while header := file.read(512):
-        assert len(header) == 512, "cut off"
-        if header == bytes(512):
-            continue
-        assert header[257:265] == b"ustar\x0000", "magic"
-        assert header[156:157] == b"0", "type"
-        assert re.fullmatch(rb"[0-7]{11}\0", header[124:136]), "size"
-        total = sum(header) - sum(header[148:156]) + 8 * 32
-        assert int(header[148:154], 8) == total, "checksum"
-        size = int(header[124:135], 8)
-        name = header[:100].rstrip(b"\0")
-        prefix = header[345:500].rstrip(b"\0")
-        data = file.read(size)
-        assert len(data) == size, "cut off"
-        file.read(-size % 512)
-        yield (prefix + b"/" + name if prefix else name).decode(), data
 
 
 def decrypt(data):
@@ -46,6 +27,8 @@ def main():
         want = hmac.new(passphrase, data, hashlib.sha512).hexdigest()
         assert mac == f"(stdin)= {want}\n".encode(), name
         if name == "backup-header":
+            header = dict(line.split("=") for line in data.decode("ascii").splitlines())
+            assert list(header)[:5] == ["version", "hmac-algorithm", "crypto-algorithm", "encrypted", "compressed"]
             continue
         base, number = re.fullmatch(r"(.*)\.(\d{3,})", name).groups()
         parts = files.setdefault(base, [])
@@ -56,13 +39,15 @@ def main():
     for base, parts in files.items():
         assert len(parts[-1]) < CHUNK
         data = b"".join(parts)
-        salts.add(data[8:16])
-        inner = gzip.decompress(decrypt(data))
+        if header["encrypted"] == "True":
+            assert data[8:16] not in salts, "a salt was used twice"
+            salts.add(data[8:16])
+            data = decrypt(data)
+        inner = decompress(data, header)
         assert len(inner) % 10240 == 0, base
         names = tarfile.open(fileobj=io.BytesIO(inner)).getnames()
         assert names and all(n == base.rstrip("/.") or n.startswith(base) for n in names), (base, names[:3])
         print(base, len(parts), len(names))
-    assert len(salts) == len(files), "a salt was used twice"
 
 
 main()
