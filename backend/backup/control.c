@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "internal.h"
+#include "making.h"
 #include "run.h"
 
 static void cancel(struct backup_plan *plan)
 {
     runs_cancel(plan);
+    kept_drop(plan);
 }
 
 int backup_control(struct backup_plan *plan, const char *untrusted_lines, size_t length,

@@ -9,6 +9,8 @@
 #include "qubesfs/archive.h"
 #include "qubesfs/backup.h"
 #include "qubesfs/host.h"
+#include "qubesfs/storage.h"
+#include "qubesfs/text.h"
 #include "status.h"
 
 /* service.c */
@@ -44,6 +46,7 @@ void service_unref(struct backup_service *service);
 /* plan.c */
 
 struct report;
+struct making;
 
 struct backup_plan {
     struct backup_service *service;
@@ -63,13 +66,16 @@ struct backup_plan {
     char *status_text;
     struct timespec status_changed;
     uint64_t status_told_ns;
+    struct making *kept; /* what a copy that was cut off can be gone on with; NULL: nothing */
+    bool forgotten;      /* removed, or the service ends: nothing is kept any more */
 };
 
 int plan_new(struct backup_service *service, const char *name, struct backup_plan **ret_plan);
 void plan_free(struct backup_plan *plan);
 /** The passphrase of this moment, with a reference of the caller's; NULL: none. */
 struct secret *plan_passphrase(struct backup_plan *plan);
-void plan_forget_passphrase(struct backup_plan *plan);
+/** Its secrets and what is kept are let go, for good. */
+void plan_forget(struct backup_plan *plan);
 
 /* plans.c */
 bool plan_name_valid(const char *untrusted_name);
@@ -123,47 +129,88 @@ int selection_make(struct backup_plan *plan, const char *vm_name,
                    struct error *ret_error);
 void selection_free(struct selection *selection);
 
-/* job.c: which files */
+/* job.c: all that a backup holds */
 
+/** An image of a volume. */
+struct item_image {
+    struct storage_place place;
+    const char *base; /* NULL: the item is this image; else its name below the item's, a constant */
+    struct storage_image open;
+};
+
+/** What becomes one inner archive. */
 struct item {
     const struct vm *vm; /* NULL: dom0's home */
     char *name;          /* as struct archive_source has it */
-    char *path;          /* with root */
-    bool dereference, live, image;
+    char *path;          /* a file or directory, with root; NULL: `images` */
+    struct item_image *images;
+    size_t image_count;
+    char *text; /* neither: this, from memory */
+    bool dereference, live;
     struct archive_size size; /* once measured */
 };
 
 struct job {
     struct backup_service *service;
     const struct host_snapshot *snapshot;
+    unsigned format;
+    bool encrypted; /* names are hidden then */
     struct selection selection;
     struct owners *owners;
     struct item *items;
     size_t count;
+    struct text left_out; /* lines of `VM<TAB>what`, as of catalogue_export */
 };
 
 /** Everything that a backup would hold now, but not how big it is.  `ret_job` is to be given to
- * job_free, also after a failure.  -EINVAL: the catalogue has a form that can't be written yet. */
+ * job_free, also after a failure. */
 int job_make(struct backup_plan *plan, const char *vm_name, struct job *ret_job,
              struct error *ret_error);
 void job_free(struct job *job);
-/** -EBUSY, with their names, when VMs of the job run. */
-int job_refuse_running(const struct job *job, struct error *ret_error);
-struct archive_source job_source(const struct job *job, const struct item *item);
+/** The form of the catalogue in the backup. */
+enum catalogue_form job_form(const struct job *job);
+/** Fills in what the archive's writer wants of an item; `images` holds `image_count` ones of the
+ * caller's. */
+struct archive_source job_source(const struct job *job, const struct item *item,
+                                 struct archive_image *images);
 /** What the catalogue inside says of the VM: where and how big.  To be freed, as are the paths in
  * it. */
 int job_marks(const struct job *job, struct catalogue_mark **ret_marks, size_t *ret_count);
 void job_marks_free(struct catalogue_mark *marks, size_t count);
 
+/* layout.c: which files of a VM, under which names */
+
+/** The beginning of a VM's names in the archive, without a final slash; to be freed.  NULL: out of
+ * memory. */
+char *layout_prefix(const struct job *job, const struct vm *vm);
+/** Adds the items of a VM.  0 or a negative errno. */
+int layout_add_vm(struct job *job, const struct vm *vm, struct error *ret_error);
+/** Adds dom0's home. */
+int layout_add_home(struct job *job);
+
+/* images.c */
+
+/** Opens all images of the job, in a state that stays still where there is one.  -EBUSY, with
+ * their names, when there is none and VMs run; -ENOTCONN when nobody knows. */
+int job_open_images(struct job *job, struct error *ret_error);
+/** -EBUSY when the item was read from something that may have changed: its VM has been started. */
+int item_check(const struct job *job, const struct item *item, struct error *ret_error);
+
 /* size.c */
 
-/** An upper bound for the whole archive of a job whose items were measured. */
-uint64_t job_bound(const struct job *job, const struct archive_options *options);
+/** The size of the whole archive of a job whose items were measured, or an upper bound where it
+ * can't be known.  `document_length` is that of the catalogue inside; 0: not known either. */
+uint64_t job_bound(const struct job *job, const struct archive_options *options,
+                   size_t document_length);
+/** Makes the id of a backup that begins at that time, as Qubes does; always of one length. */
+void backup_name(char ret_id[ARCHIVE_ID_SIZE], time_t when);
+/** Bytes of all inner archives together, as far as they are known. */
+uint64_t job_tar_bytes(const struct job *job, size_t document_length);
 
 int size_cache_new(struct size_cache **ret_cache);
 void size_cache_free(struct size_cache *cache);
-/** Fills in the item's size, from the cache where nothing has changed.  Errors as archive_measure.
- */
+/** Fills in the item's size: of its open images, else from the cache where nothing has changed.
+ * Errors as archive_measure. */
 int item_measure(const struct job *job, struct item *item, struct error *ret_error);
 
 #endif

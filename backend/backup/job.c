@@ -1,226 +1,116 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which files a backup holds, in the order and under the names of Qubes' own writer (R3,
- * encrypted). */
+/* All that a backup holds, put together from the plan, the catalogue and the disk. */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "internal.h"
-#include "qubesfs/text.h"
 
-/* Adds an item; takes `name` and `path`, either of which may be NULL: then memory ran out. */
-static int add_item(struct job *job, struct item item)
-{
-    struct item *grown = NULL;
-
-    if (item.name && item.path)
-        grown = reallocarray(job->items, job->count + 1, sizeof(*grown));
-    if (!grown) {
-        free(item.name);
-        free(item.path);
-        return -ENOMEM;
-    }
-    grown[job->count++] = item;
-    job->items = grown;
-    return 0;
-}
-
-static PRINTF(1, 2) char *format(const char *pattern, ...)
-{
-    va_list arguments;
-    char *made;
-
-    va_start(arguments, pattern);
-    if (vasprintf(&made, pattern, arguments) < 0)
-        made = NULL;
-    va_end(arguments);
-    return made;
-}
-
-enum need {
-    NEEDED,     /* there or not: it must be */
-    IF_PRESENT, /* left out when it is not there */
-};
-
-/* One file or directory of a VM. */
-static int add_file(struct job *job, const struct vm *vm, const char *directory, const char *base,
-                    enum need need, bool image)
-{
-    struct item item = {.vm = vm, .dereference = true, .image = image};
-    struct stat status;
-
-    item.path = format("%s/%s", directory, base);
-    item.name = format("vm%d/%s", vm->entry->qid, base);
-    if (need == IF_PRESENT && item.path && lstat(item.path, &status) && errno == ENOENT) {
-        free(item.path);
-        free(item.name);
-        return 0;
-    }
-    return add_item(job, item);
-}
-
-/* The base name of a file that an R2 catalogue may call otherwise. */
-static const char *file_name(const struct vm *vm, const char *attribute, const char *usual)
-{
-    const char *name = name_value_find(vm->entry->prefs, vm->entry->pref_count, attribute);
-
-    return name && *name && *name != '.' && !strchr(name, '/') ? name : usual;
-}
-
-static bool is_there(const char *directory, const char *base)
-{
-    char *path CLEANUP_FREE = format("%s/%s", directory, base);
-    struct stat status;
-
-    return path && lstat(path, &status) == 0;
-}
-
-/* The order is Qubes': see docs/FORMAT.md. */
-static int add_vm(struct job *job, const struct vm *vm, const char *directory)
-{
-    bool has_icon = vm->vm_class == VM_CLASS_APP || vm->vm_class == VM_CLASS_STANDALONE ||
-                    vm->vm_class == VM_CLASS_HVM;
-    bool has_root = vm->entry->updateable;
-    int result =
-        add_file(job, vm, directory, file_name(vm, "private_img", "private.img"), NEEDED, true);
-
-    if (result == 0 && has_icon)
-        result = add_file(job, vm, directory, "icon.png", IF_PRESENT, false);
-    if (result == 0 && has_root)
-        result = add_file(job, vm, directory,
-                          is_there(directory, "apps.templates") ? "apps.templates" : "apps",
-                          IF_PRESENT, false);
-    if (result == 0 && has_root)
-        result = add_file(job, vm, directory, "kernels", IF_PRESENT, false);
-    if (result == 0)
-        result = add_file(job, vm, directory, file_name(vm, "firewall_conf", "firewall.xml"),
-                          IF_PRESENT, false);
-    if (result == 0)
-        result = add_file(job, vm, directory, "whitelisted-appmenus.list", IF_PRESENT, false);
-    if (result == 0 && has_root)
-        result = add_file(job, vm, directory, file_name(vm, "root_img", "root.img"), NEEDED, true);
-    return result;
-}
-
-/* A template is one archive of its whole directory, with members below `vmN/./`. */
-static int add_template(struct job *job, const struct vm *vm, const char *directory)
-{
-    struct item item = {.vm = vm, .dereference = true};
-
-    item.path = format("%s", directory);
-    item.name = format("vm%d/.", vm->entry->qid);
-    return add_item(job, item);
-}
-
-static int add_home(struct job *job)
-{
-    const char *home = owners_home(job->owners), *base;
-    struct item item = {.live = true};
-    struct stat status;
-
-    if (!home)
-        return 0;
-    base = strrchr(home, '/') + 1;
-    item.path = host_path(job->service->host, home);
-    item.name = format("dom0-home/%s", base);
-    if (!*base || (item.path && lstat(item.path, &status) && errno == ENOENT)) {
-        free(item.path);
-        free(item.name);
-        return 0;
-    }
-    return add_item(job, item);
-}
-
-static int add_all(struct job *job)
+static int add_all(struct job *job, struct error *ret_error)
 {
     int result = 0;
 
-    for (size_t i = 0; result == 0 && i < job->selection.count; i++) {
-        const struct vm *vm = job->selection.vms[i];
-        char *directory CLEANUP_FREE = host_vm_directory(job->service->host, vm);
-
-        if (!directory)
-            return -ENOMEM;
-        if (vm->vm_class == VM_CLASS_TEMPLATE || vm->vm_class == VM_CLASS_TEMPLATE_HVM)
-            result = add_template(job, vm, directory);
-        else
-            result = add_vm(job, vm, directory);
-    }
-    return result == 0 && job->selection.home ? add_home(job) : result;
+    for (size_t i = 0; result == 0 && i < job->selection.count; i++)
+        result = layout_add_vm(job, job->selection.vms[i], ret_error);
+    if (result < 0)
+        return result;
+    if (job->selection.home)
+        result = layout_add_home(job);
+    if (result == 0)
+        result = text_status(&job->left_out);
+    return result < 0 ? error_set(ret_error, result, "out of memory") : 0;
 }
 
 int job_make(struct backup_plan *plan, const char *vm_name, struct job *ret_job,
              struct error *ret_error)
 {
     struct backup_service *service = plan->service;
+    struct archive_options options = plan_options(plan);
     int result;
 
-    *ret_job = (struct job){.service = service, .snapshot = host_snapshot(service->host)};
+    *ret_job = (struct job){.service = service,
+                            .snapshot = host_snapshot(service->host),
+                            .format = options.format,
+                            .encrypted = options.encrypted};
     if (!ret_job->snapshot->catalogue)
         return error_set(ret_error, -ENOENT, "there is no catalogue to back up: %s can't be read",
-                         service->catalogue_path);
-    if (ret_job->snapshot->catalogue->form != CATALOGUE_R3)
-        return error_set(ret_error, -EINVAL,
-                         "backup format 3 needs a catalogue of R2 or R3, and %s is one of R4: the "
-                         "next version of qubesfs converts it",
                          service->catalogue_path);
     result = selection_make(plan, vm_name, ret_job->snapshot, &ret_job->selection, ret_error);
     if (result < 0)
         return result;
     result = owners_new(service->host, &ret_job->owners);
-    if (result == 0)
-        result = add_all(ret_job);
-    return result < 0 ? error_set(ret_error, result, "out of memory") : 0;
+    if (result < 0)
+        return error_set(ret_error, result, "out of memory");
+    return add_all(ret_job, ret_error);
+}
+
+static void free_item(struct item *item)
+{
+    for (size_t i = 0; i < item->image_count; i++) {
+        storage_close(&item->images[i].open);
+        storage_place_free(&item->images[i].place);
+    }
+    free(item->images);
+    free(item->name);
+    free(item->path);
+    free(item->text);
 }
 
 void job_free(struct job *job)
 {
-    for (size_t i = 0; i < job->count; i++) {
-        free(job->items[i].name);
-        free(job->items[i].path);
-    }
+    for (size_t i = 0; i < job->count; i++)
+        free_item(&job->items[i]);
     free(job->items);
     owners_free(job->owners);
     selection_free(&job->selection);
+    text_free(&job->left_out);
     if (job->snapshot)
         host_snapshot_unref(job->snapshot);
     *job = (struct job){.service = NULL};
 }
 
-int job_refuse_running(const struct job *job, struct error *ret_error)
+enum catalogue_form job_form(const struct job *job)
 {
-    struct text names CLEANUP_TEXT = TEXT_INIT;
-    const struct host_snapshot *now = host_snapshot(job->service->host);
-
-    for (size_t i = 0; i < job->selection.count; i++) {
-        const struct vm *vm = host_find_vm(now, job->selection.vms[i]->name);
-
-        if (vm && vm_is_active(vm))
-            text_printf(&names, "%s%s", names.length > 0 ? ", " : "", vm->name);
-    }
-    host_snapshot_unref(now);
-    if (names.length == 0)
-        return text_status(&names);
-    return error_set(ret_error, -EBUSY,
-                     "these VMs are running, and their images can't be read while they change: %s; "
-                     "shut them down, or name them in `exclude`",
-                     names.data);
+    return job->format == 4 ? CATALOGUE_R4 : CATALOGUE_R3;
 }
 
-struct archive_source job_source(const struct job *job, const struct item *item)
+struct archive_source job_source(const struct job *job, const struct item *item,
+                                 struct archive_image *images)
 {
+    for (size_t i = 0; i < item->image_count; i++)
+        images[i] = (struct archive_image){
+            .fd = item->images[i].open.fd,
+            .path = item->images[i].place.path,
+            .base = item->images[i].base,
+            .still = item->images[i].open.still,
+        };
     return (struct archive_source){
         .name = item->name,
         .path = item->path,
         .root = job->service->root,
         .dereference = item->dereference,
         .live = item->live,
-        .image = item->image,
+        .images = item->image_count > 0 ? images : NULL,
+        .image_count = item->image_count,
         .owners = owners_functions(job->owners),
     };
+}
+
+/* Where the backup's own catalogue says that a VM is. */
+static char *mark_path(const struct job *job, const struct item *item)
+{
+    char *prefix, *path;
+
+    if (!item->vm)
+        return strdup(item->name);
+    prefix = layout_prefix(job, item->vm);
+    if (!prefix || job->format != 4)
+        return prefix;
+    if (asprintf(&path, "%s/", prefix) < 0)
+        path = NULL;
+    free(prefix);
+    return path;
 }
 
 int job_marks(const struct job *job, struct catalogue_mark **ret_marks, size_t *ret_count)
@@ -236,7 +126,7 @@ int job_marks(const struct job *job, struct catalogue_mark **ret_marks, size_t *
 
         /* a VM's items stand together */
         if (count == 0 || marks[count - 1].qid != qid) {
-            char *path = item->vm ? format("vm%d", qid) : format("%s", item->name);
+            char *path = mark_path(job, item);
 
             if (!path) {
                 job_marks_free(marks, count);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "making.h"
 #include "qubesfs/clock.h"
 
 /* what is kept for going on is looked at so often */
@@ -36,6 +37,18 @@ static void save_all(struct backup_service *service)
     }
 }
 
+/* Called with the service's lock held; lets go of it meanwhile. */
+static void expire_all(struct backup_service *service)
+{
+    for (size_t i = 0; i < service->plan_count; i++) {
+        struct backup_plan *plan = service->plans[i];
+
+        pthread_mutex_unlock(&service->lock);
+        kept_expire(plan, clock_monotonic_ns());
+        pthread_mutex_lock(&service->lock);
+    }
+}
+
 static void *thread(void *cookie)
 {
     struct backup_service *service = cookie;
@@ -45,6 +58,7 @@ static void *thread(void *cookie)
     LOCK_SCOPE(&service->lock);
     for (;;) {
         save_all(service);
+        expire_all(service);
         if (service->keeper_ending)
             break;
         if (next_unsaved(service))

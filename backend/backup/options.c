@@ -14,7 +14,7 @@ struct option {
 };
 
 static const struct option options[BACKUP_OPTION_COUNT] = {
-    [BACKUP_FORMAT] = {"format", {"3", "4"}},
+    [BACKUP_FORMAT] = {"format", {"4", "3"}},
     [BACKUP_ENCRYPTED] = {"encrypted", {"1", "0"}},
     [BACKUP_KDF] = {"kdf", {"17", "14", "15", "16", "18", "19", "20"}},
     [BACKUP_COMPRESSION] = {"compression", {"gzip", "zstd", "none"}},

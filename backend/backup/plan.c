@@ -2,10 +2,12 @@
 /* A plan: its lists, its passphrase. */
 #include <ctype.h>
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
+#include "making.h"
 #include "qubesfs/clock.h"
 #include "qubesfs/text.h"
 
@@ -39,6 +41,7 @@ void plan_free(struct backup_plan *plan)
 {
     if (!plan)
         return;
+    making_free(plan->kept);
     secret_unref(plan->passphrase);
     reports_free(plan->reports);
     free(plan->lists[0]);
@@ -136,11 +139,18 @@ static bool has_control_characters(const unsigned char *bytes, size_t length)
     return false;
 }
 
+static bool same_secret(const struct secret *a, const struct secret *b)
+{
+    return a && b && secret_length(a) == secret_length(b) &&
+           CRYPTO_memcmp(secret_data(a), secret_data(b), secret_length(a)) == 0;
+}
+
 int backup_passphrase_set(struct backup_plan *plan, const char *untrusted_secret, size_t length,
                           struct error *ret_error)
 {
     struct secret *taken = NULL, *old;
     int result = 0;
+    bool same;
 
     if (length > 0 && untrusted_secret[length - 1] == '\n')
         length--;
@@ -163,8 +173,11 @@ int backup_passphrase_set(struct backup_plan *plan, const char *untrusted_secret
     pthread_mutex_lock(&plan->lock);
     old = plan->passphrase;
     plan->passphrase = taken;
+    same = same_secret(old, taken);
     pthread_mutex_unlock(&plan->lock);
     secret_unref(old);
+    if (!same)
+        kept_drop(plan); /* it holds the old one */
     return 0;
 }
 
@@ -174,7 +187,10 @@ struct secret *plan_passphrase(struct backup_plan *plan)
     return secret_ref(plan->passphrase);
 }
 
-void plan_forget_passphrase(struct backup_plan *plan)
+void plan_forget(struct backup_plan *plan)
 {
+    pthread_mutex_lock(&plan->lock);
+    plan->forgotten = true;
+    pthread_mutex_unlock(&plan->lock);
     backup_passphrase_set(plan, "", 0, NULL);
 }

@@ -136,7 +136,7 @@ int backup_plan_remove(struct backup_plan *plan, struct error *ret_error)
     }
     plan->removed = true;
     pthread_mutex_unlock(&service->lock);
-    plan_forget_passphrase(plan);
+    plan_forget(plan);
     plan_save(plan);
     return 0;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A run: an open file's stream, and the backup in the making that it is fed from. */
 #include "run.h"
 
 #include <errno.h>
@@ -6,8 +7,16 @@
 #include <string.h>
 
 #include "internal.h"
+#include "making.h"
+#include "produce.h"
+#include "progress.h"
 #include "qubesfs/log.h"
 #include "stream.h"
+
+/* how long a read that goes on waits for the reader before it to be gone: the kernel lets go of a
+ * closed file when it comes to it */
+#define TAKE_ATTEMPTS   40
+#define TAKE_ATTEMPT_NS 50000000L
 
 struct run {
     /* in the service's list, under its lock; link is NULL outside of it */
@@ -17,27 +26,14 @@ struct run {
     struct backup_stream *stream;
     char *vm_name;  /* NULL: as the plan says */
     bool cancelled; /* by a command; guarded by the service's lock */
+    bool active;    /* guarded by the service's lock; counted in its `active` */
 
     /* the stream's thread alone uses what follows */
-    bool active; /* guarded by the service's lock; counted in the service's `active` */
-    struct job job;
-    struct secret *passphrase;
-    struct catalogue_mark *marks;
-    size_t mark_count;
-    uint64_t bound;                      /* the stream may not become longer: see run_write */
-    const struct archive_output *output; /* the stream */
+    struct making *making;
+    uint64_t offset; /* where the stream begins */
+    struct progress progress;
+    bool told; /* `status` knows of it */
 };
-
-/* Lets go of what one attempt has gathered. */
-static void clear(struct run *run)
-{
-    job_marks_free(run->marks, run->mark_count);
-    run->marks = NULL;
-    run->mark_count = 0;
-    secret_unref(run->passphrase);
-    run->passphrase = NULL;
-    job_free(&run->job);
-}
 
 /* Once the service ends, nothing of the host may be used any more. */
 static int enter(struct run *run)
@@ -45,136 +41,81 @@ static int enter(struct run *run)
     LOCK_SCOPE(&run->service->lock);
     if (run->service->closing)
         return -ECANCELED;
+    if (!run->active)
+        run->service->active++;
     run->active = true;
-    run->service->active++;
     return 0;
 }
 
 static void leave(struct run *run)
 {
     LOCK_SCOPE(&run->service->lock);
-    run->active = false;
+    run->active = run->cancelled = false;
     if (--run->service->active == 0)
         pthread_cond_broadcast(&run->service->quiet);
 }
 
-static int run_begin(void *cookie, struct error *ret_error)
+static bool is_removed(struct run *run)
+{
+    LOCK_SCOPE(&run->service->lock);
+    return run->plan->removed;
+}
+
+/* True if another run of the same kind is there, whose backup may be kept soon. */
+static bool others_run(struct run *run)
+{
+    LOCK_SCOPE(&run->service->lock);
+    for (const struct run *other = run->service->runs; other; other = other->next)
+        if (other != run && other->plan == run->plan && other->active)
+            return true;
+    return false;
+}
+
+static int go_on(struct run *run, struct error *ret_error)
+{
+    static const struct timespec moment = {0, TAKE_ATTEMPT_NS};
+
+    for (int i = 0; i < TAKE_ATTEMPTS; i++) {
+        bool others = others_run(run);
+
+        run->making = kept_take(run->plan, run->vm_name, run->offset);
+        if (run->making)
+            return making_resume(run->making, ret_error);
+        if (!others)
+            break;
+        nanosleep(&moment, NULL);
+    }
+    return error_set(
+        ret_error, -ESPIPE,
+        "a backup is read from its beginning: there is none to go on with at byte %llu",
+        (unsigned long long)run->offset);
+}
+
+static int run_begin(void *cookie, uint64_t offset, struct error *ret_error)
 {
     struct run *run = cookie;
     int result = enter(run);
 
+    run->told = false;
+    run->offset = offset;
     if (result < 0)
         return error_set(ret_error, result, "qubesfs is ending");
-    run->passphrase = plan_passphrase(run->plan);
-    if (!run->passphrase)
-        return error_set(ret_error, -ENOKEY,
-                         "there is no passphrase yet: write one to backups/%s/passphrase",
-                         run->plan->name);
-    result = job_make(run->plan, run->vm_name, &run->job, ret_error);
+    if (is_removed(run))
+        return error_set(ret_error, -ENOENT, "the plan \"%s\" was removed", run->plan->name);
+    if (offset > 0)
+        return go_on(run, ret_error);
+    result = making_new(run->plan, run->vm_name, &run->making, ret_error);
     if (result == 0)
-        result = job_refuse_running(&run->job, ret_error);
-    for (size_t i = 0; result == 0 && i < run->job.count; i++)
-        result = item_measure(&run->job, &run->job.items[i], ret_error);
-    if (result < 0)
-        return result;
-    result = job_marks(&run->job, &run->marks, &run->mark_count);
-    return result < 0 ? error_set(ret_error, result, "out of memory") : 0;
-}
-
-static int write_catalogue(struct run *run, struct archive_writer *writer, struct error *ret_error)
-{
-    char *document CLEANUP_FREE = NULL;
-    size_t length;
-    int result = catalogue_export(run->service->catalogue_path, CATALOGUE_R3, run->marks,
-                                  run->mark_count, &document, &length, NULL, ret_error);
-
-    if (result == -EOPNOTSUPP) /* it was replaced since begin */
-        return error_set(ret_error, -EINVAL,
-                         "backup format 3 needs a catalogue of R2 or R3, and %s is one of R4",
-                         run->service->catalogue_path);
-    return result < 0 ? result
-                      : archive_write_data(writer, "qubes.xml", document, length, ret_error);
-}
-
-/* A VM that was started meanwhile may have written to what was read already. */
-static int check_still_halted(const struct run *run, const struct item *item,
-                              struct error *ret_error)
-{
-    const struct host_snapshot *now;
-    const struct vm *vm;
-    bool active;
-
-    if (!item->vm)
-        return 0;
-    now = host_snapshot(run->service->host);
-    vm = host_find_vm(now, item->vm->name);
-    active = vm && vm_is_active(vm);
-    host_snapshot_unref(now);
-    if (!active)
-        return 0;
-    return error_set(ret_error, -EBUSY,
-                     "%s was started while it was backed up: shut it down and begin again",
-                     item->vm->name);
-}
-
-/*
- * The file's size was told as `bound` at most, and a tool that reads through the page cache takes
- * that for the end.  A home that has grown beyond all slack makes the read fail; it is never cut
- * short.
- */
-static int run_write(void *cookie, const void *data, size_t length)
-{
-    struct run *run = cookie;
-
-    if (length > run->bound)
-        return -EFBIG;
-    run->bound -= length;
-    return run->output->write(run->output->cookie, data, length);
-}
-
-static bool run_cancelled(void *cookie)
-{
-    struct run *run = cookie;
-
-    return run->output->cancelled(run->output->cookie);
-}
-
-static void cleanup_writer(struct archive_writer **writer)
-{
-    archive_writer_free(*writer);
+        kept_drop(run->plan);
+    return result;
 }
 
 static int run_run(void *cookie, const struct archive_output *output, struct error *ret_error)
 {
     struct run *run = cookie;
-    struct archive_options options = plan_options(run->plan);
-    struct archive_output bounded = {
-        .cookie = run, .write = run_write, .cancelled = run_cancelled};
-    struct archive_writer *writer CLEANUP(cleanup_writer) = NULL;
-    int result;
 
-    run->output = output;
-    run->bound = job_bound(&run->job, &options);
-    options.passphrase = run->passphrase;
-    options.time = time(NULL);
-    result = archive_writer_new(&options, &bounded, &writer, ret_error);
-    if (result == 0)
-        result = write_catalogue(run, writer, ret_error);
-    for (size_t i = 0; result == 0 && i < run->job.count; i++) {
-        const struct item *item = &run->job.items[i];
-        struct archive_source source = job_source(&run->job, item);
-
-        result = archive_write_source(writer, &source, ret_error);
-        if (result == 0)
-            result = check_still_halted(run, item, ret_error);
-    }
-    if (result == 0)
-        result = archive_writer_finish(writer, ret_error);
-    if (result == -EFBIG)
-        result =
-            error_set(ret_error, -EBUSY,
-                      "what is backed up has grown beyond the size that was told; begin again");
-    return result;
+    run->told = true;
+    return produce(run->making, run->stream, run->offset, output, &run->progress, ret_error);
 }
 
 /* Notes how it went, where the reader looks for it: beside the file that was read. */
@@ -196,25 +137,59 @@ static void report(struct run *run, const struct error *error)
     host_snapshot_unref(snapshot);
 }
 
-static void run_ended(void *cookie, int result, uint64_t bytes, const struct error *error)
+static bool was_cancelled(struct run *run)
 {
-    struct run *run = cookie;
-    const char *what = run->vm_name ? run->vm_name : run->plan->name;
-    bool entered = run->active || enter(run) == 0; /* the read may be refused before `begin` */
+    LOCK_SCOPE(&run->service->lock);
+    return run->cancelled;
+}
 
-    if (!entered)
-        return;
+static void report_end(struct run *run, int result, uint64_t bytes, const struct error *error)
+{
+    const char *what = run->vm_name ? run->vm_name : run->plan->name;
+    struct error cancelled;
+
     if (result == 0) {
         report(run, NULL);
         host_journal_add(run->service->host, "backup %s done, %llu bytes", what,
                          (unsigned long long)bytes);
+        progress_end(&run->progress, STATUS_DONE, NULL);
+    } else if (result == -ECANCELED && was_cancelled(run)) {
+        error_set(&cancelled, result, "cancelled after %llu bytes", (unsigned long long)bytes);
+        report(run, &cancelled);
+        progress_end(&run->progress, STATUS_CANCELLED, cancelled.text);
     } else if (result == -ECANCELED) {
-        log_info("backup %s: given up by its reader after %llu bytes", what,
-                 (unsigned long long)bytes);
+        error_set(
+            &cancelled, result,
+            "given up by its reader after %llu bytes: for an hour a copy can go on from where "
+            "it was cut off",
+            (unsigned long long)bytes);
+        log_info("backup %s: %s", what, cancelled.text);
+        if (run->told)
+            progress_end(&run->progress, STATUS_FAILED, cancelled.text);
     } else {
         report(run, error);
+        /* who only looked at it changes no status */
+        if (run->told || (result != -ENOKEY && result != -ESPIPE))
+            progress_end(&run->progress, STATUS_FAILED, error->text);
     }
-    clear(run);
+}
+
+static void run_ended(void *cookie, int result, uint64_t bytes, const struct error *error)
+{
+    struct run *run = cookie;
+    struct making *making = MOVE_POINTER(run->making);
+
+    if (!run->active) /* refused since the service ends */
+        return;
+    if (result == 0)
+        making_mark(making);
+    report_end(run, result, bytes, error);
+    if (making && (result == 0 || (result == -ECANCELED && !was_cancelled(run)))) {
+        making->finished = result == 0;
+        kept_put(run->plan, making);
+    } else {
+        making_free(making);
+    }
     leave(run);
 }
 
@@ -229,6 +204,7 @@ static void run_free(void *cookie)
     if (run->next)
         run->next->link = run->link;
     pthread_mutex_unlock(&service->lock);
+    progress_destroy(&run->progress);
     free(run->vm_name);
     free(run);
     service_unref(service);
@@ -247,6 +223,7 @@ int backup_stream_new(struct backup_plan *plan, const char *vm_name,
         return -ENOMEM;
     run->plan = plan;
     run->service = service_ref(service);
+    progress_init(&run->progress, vm_name ? NULL : plan);
     run->vm_name = vm_name ? strdup(vm_name) : NULL;
     result = vm_name && !run->vm_name ? -ENOMEM : stream_new(&work, run, &run->stream);
     if (result < 0) {

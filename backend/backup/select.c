@@ -13,11 +13,13 @@ static bool is_template(const struct vm *vm)
     return vm->vm_class == VM_CLASS_TEMPLATE || vm->vm_class == VM_CLASS_TEMPLATE_HVM;
 }
 
-/* What Qubes takes when nobody says what to take. */
-static bool is_default(const struct vm *vm)
+/* What Qubes takes when nobody says what to take: R4 looks at nothing else, `internal` is R3's. */
+static bool is_default(const struct vm *vm, enum catalogue_form form)
 {
     if (!vm->entry || !vm->entry->include_in_backups)
         return false;
+    if (form == CATALOGUE_R4)
+        return true;
     switch (vm->vm_class) {
     case VM_CLASS_APP:
     case VM_CLASS_STANDALONE:
@@ -92,7 +94,8 @@ static void take(const struct rule *rule, const struct host_snapshot *snapshot, 
 
         if (vm->vm_class == VM_CLASS_ADMIN || vm->vm_class == VM_CLASS_DISP)
             continue;
-        if (vm->entry && is_template(vm) == templates && selected(rule, vm, is_default(vm)))
+        if (vm->entry && is_template(vm) == templates &&
+            selected(rule, vm, is_default(vm, snapshot->catalogue->form)))
             selection->vms[selection->count++] = vm;
     }
 }
@@ -125,7 +128,7 @@ int selection_make(struct backup_plan *plan, const char *vm_name,
     take(&rule, snapshot, true, ret_selection);
     for (size_t i = 0; i < snapshot->vm_count; i++)
         if (snapshot->vms[i]->vm_class == VM_CLASS_ADMIN && selected(&rule, snapshot->vms[i], true))
-            ret_selection->home = true;
+            ret_selection->home = vm_name || backup_option_get(plan, BACKUP_DOM0_HOME)[0] == '1';
     return 0;
 }
 

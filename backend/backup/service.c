@@ -108,6 +108,6 @@ void backup_service_free(struct backup_service *service)
     pthread_mutex_unlock(&service->lock);
     keeper_stop(service);
     for (size_t i = 0; i < service->plan_count; i++)
-        plan_forget_passphrase(service->plans[i]);
+        plan_forget(service->plans[i]);
     service_unref(service);
 }

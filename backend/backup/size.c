@@ -73,11 +73,11 @@ static bool same_file(const struct stat *a, const struct stat *b)
            a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-static bool find(struct size_cache *cache, const struct item *item, const struct stat *status,
+static bool find(struct size_cache *cache, const char *path, bool live, const struct stat *status,
                  struct archive_size *ret_size)
 {
-    struct cached key = {.path = item->path}, **found;
-    uint64_t keep_ns = (item->live ? LIVE_SECONDS : DIRECTORY_SECONDS) * 1000000000ull;
+    struct cached key = {.path = (char *)path}, **found;
+    uint64_t keep_ns = (live ? LIVE_SECONDS : DIRECTORY_SECONDS) * 1000000000ull;
     bool good;
 
     LOCK_SCOPE(&cache->lock);
@@ -94,14 +94,15 @@ static bool find(struct size_cache *cache, const struct item *item, const struct
 }
 
 /* Not being able to remember is no error. */
-static void remember(struct size_cache *cache, const struct item *item, const struct stat *status)
+static void remember(struct size_cache *cache, const char *path, const struct archive_size *size,
+                     const struct stat *status)
 {
     struct cached *added = calloc(1, sizeof(*added)), **found;
 
     if (!added)
         return;
-    *added = (struct cached){.path = strdup(item->path),
-                             .size = item->size,
+    *added = (struct cached){.path = strdup(path),
+                             .size = *size,
                              .measured_ns = clock_monotonic_ns(),
                              .status = *status};
     if (!added->path) {
@@ -125,20 +126,55 @@ static void remember(struct size_cache *cache, const struct item *item, const st
     }
 }
 
+#define IMAGES_MAX 4 /* of one item */
+
+static int measure(const struct job *job, const struct item *item, struct archive_size *ret_size,
+                   struct error *ret_error)
+{
+    struct archive_image images[IMAGES_MAX];
+    struct archive_source source = job_source(job, item, images);
+
+    return archive_measure(&source, ret_size, ret_error);
+}
+
+/* Images that are not open are, for this long. */
+static int measure_closed(const struct job *job, struct item *item, struct error *ret_error)
+{
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < item->image_count; i++)
+        result = storage_open(&item->images[i].place, job->service->root, true, true,
+                              &item->images[i].open, ret_error);
+    if (result == 0)
+        result = measure(job, item, &item->size, ret_error);
+    for (size_t i = 0; i < item->image_count; i++)
+        storage_close(&item->images[i].open);
+    return result;
+}
+
 int item_measure(const struct job *job, struct item *item, struct error *ret_error)
 {
-    struct archive_source source = job_source(job, item);
+    const char *path = item->image_count == 1 ? item->images[0].place.path : item->path;
     struct stat status;
     int result;
 
-    /* a link's target below --root is not what stat finds: such a file is measured each time */
-    if (lstat(item->path, &status))
-        return error_set(ret_error, -errno, "can't look at %s: %s", item->path, strerror(errno));
-    if (!S_ISLNK(status.st_mode) && find(job->service->sizes, item, &status, &item->size))
+    if (item->text) {
+        item->size = (struct archive_size){archive_data_size(strlen(item->text)), 0};
         return 0;
-    result = archive_measure(&source, &item->size, ret_error);
+    }
+    if (item->image_count > 0 && item->images[0].open.fd >= 0)
+        return measure(job, item, &item->size, ret_error);
+    if (!path)
+        return measure_closed(job, item, ret_error);
+    if (lstat(path, &status))
+        return error_set(ret_error, -errno, "can't look at %s: %s", path, strerror(errno));
+    /* a link's target below --root is not what stat finds: such a file is measured each time */
+    if (!S_ISLNK(status.st_mode) &&
+        find(job->service->sizes, path, item->live, &status, &item->size))
+        return 0;
+    result = measure_closed(job, item, ret_error);
     if (result == 0 && !S_ISLNK(status.st_mode))
-        remember(job->service->sizes, item, &status);
+        remember(job->service->sizes, path, &item->size, &status);
     return result;
 }
 
@@ -156,17 +192,44 @@ static uint64_t catalogue_bound(const struct backup_service *service, const stru
     return archive_data_size((size_t)length);
 }
 
-uint64_t job_bound(const struct job *job, const struct archive_options *options)
+uint64_t job_bound(const struct job *job, const struct archive_options *options,
+                   size_t document_length)
 {
-    uint64_t size = archive_bound_header(options);
+    uint64_t document = document_length > 0 ? archive_data_size(document_length)
+                                            : catalogue_bound(job->service, job);
+    uint64_t size = archive_bound_header(options) + archive_bound_file(options, document);
 
-    size += archive_bound_file(options, catalogue_bound(job->service, job));
     for (size_t i = 0; i < job->count; i++) {
         uint64_t bytes = job->items[i].size.tar_bytes;
 
         size += archive_bound_file(options, bytes + (job->items[i].live ? LIVE_SLACK(bytes) : 0));
     }
     return size;
+}
+
+uint64_t job_tar_bytes(const struct job *job, size_t document_length)
+{
+    uint64_t bytes = archive_data_size(document_length);
+
+    for (size_t i = 0; i < job->count; i++)
+        bytes += job->items[i].size.tar_bytes;
+    return bytes;
+}
+
+/* How long the catalogue in the backup is; 0 when it can't be made. */
+static size_t document_length(const struct job *job)
+{
+    struct catalogue_mark *marks;
+    char *document CLEANUP_FREE = NULL;
+    size_t count, length = 0;
+
+    if (job_marks(job, &marks, &count))
+        return 0;
+    if (catalogue_export(job->service->catalogue_path, job_form(job), marks, count, &document,
+                         &length, NULL, NULL))
+        length = 0;
+    job_marks_free(marks, count);
+    return length;
 }
 
 /*
@@ -186,35 +249,10 @@ int backup_size(struct backup_plan *plan, const char *vm_name, uint64_t *ret_siz
     /* what can't be measured (and is left at 0) makes the read fail, too */
     for (size_t i = 0; i < job.count; i++)
         item_measure(&job, &job.items[i], &ignored);
-    *ret_size = job_bound(&job, &options);
+    backup_name(options.backup_id, 0);
+    /* with compression it is an upper bound in any case */
+    *ret_size =
+        job_bound(&job, &options,
+                  result == 0 && options.compression == ARCHIVE_NONE ? document_length(&job) : 0);
     return 0;
-}
-
-int backup_contents(struct backup_plan *plan, char **ret_text, struct error *ret_error)
-{
-    struct text text CLEANUP_TEXT = TEXT_INIT;
-    struct job job CLEANUP(job_free);
-    struct stat status = {.st_size = 0};
-    int result = job_make(plan, NULL, &job, ret_error);
-
-    if (result < 0)
-        return result;
-    stat(plan->service->catalogue_path, &status);
-    text_printf(&text, "%llu\tqubes.xml\t", (unsigned long long)status.st_size);
-    text_escape(&text, plan->service->catalogue_path, strlen(plan->service->catalogue_path));
-    text_string(&text, "\n");
-    for (size_t i = 0; i < job.count; i++) {
-        struct item *item = &job.items[i];
-
-        result = item_measure(&job, item, ret_error);
-        if (result < 0)
-            return result;
-        text_printf(&text, "%llu\t", (unsigned long long)item->size.disk_bytes);
-        text_escape(&text, item->name, strlen(item->name));
-        text_string(&text, "\t");
-        text_escape(&text, item->path, strlen(item->path));
-        text_string(&text, "\n");
-    }
-    result = text_take(&text, ret_text, NULL);
-    return result < 0 ? error_set(ret_error, result, "out of memory") : 0;
 }

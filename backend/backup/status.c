@@ -88,9 +88,7 @@ void status_set(struct backup_plan *plan, const void *run, const struct status *
     bool changed = false;
 
     pthread_mutex_lock(&plan->lock);
-    if (status->state == STATUS_RUNNING && plan->status.state != STATUS_RUNNING)
-        plan->status_run = run;
-    else if (status->state == STATUS_RUNNING && status->begins)
+    if (status->begins && (status->state == STATUS_RUNNING || plan->status.state != STATUS_RUNNING))
         plan->status_run = run;
     if (plan->status_run == run) {
         bool other_state = plan->status.state != status->state || status->begins;

@@ -107,7 +107,8 @@ static bool may_tell_end(const struct backup_stream *stream, const struct reques
 /* Sets the request's result if there is one already. */
 static bool decide(const struct backup_stream *stream, struct request *request)
 {
-    uint64_t oldest = stream->reserved > RING_SIZE ? stream->reserved - RING_SIZE : 0;
+    uint64_t oldest =
+        stream->reserved > stream->first + RING_SIZE ? stream->reserved - RING_SIZE : stream->first;
     uint64_t end = request->offset + request->size;
     bool complete = stream->state == DRAINING || stream->state == ENDED;
 
@@ -116,6 +117,8 @@ static bool decide(const struct backup_stream *stream, struct request *request)
         request->result = -ECANCELED;
     else if (request->size == 0)
         return true;
+    else if (stream->state == IDLE || stream->state == STARTING)
+        return false; /* where it begins is not settled */
     else if (request->offset < oldest)
         request->result = -ESPIPE;
     else if (end <= stream->head)
@@ -233,6 +236,12 @@ void backup_stream_interrupt(struct backup_stream *stream, void *cookie)
     if (request)
         request->done(request->cookie, -EINTR, NULL);
     free(request);
+}
+
+uint64_t stream_consumed(struct backup_stream *stream)
+{
+    LOCK_SCOPE(&stream->lock);
+    return stream->consumed;
 }
 
 void stream_shut(struct backup_stream *stream)

@@ -15,9 +15,10 @@
  * gone.
  *
  *     IDLE      no thread; the first read starts one
- *     STARTING  waits a moment for the read at offset 0, then `begin` decides; a refusal goes back
- * to IDLE RUNNING   `run` makes bytes DRAINING  all is made, some of it not yet read ENDED     all
- * was read; reads at the end give 0 FAILED    reads of what was not made give the error
+ *     STARTING  waits a moment for the read with the lowest offset, then `begin` decides; a refusal
+ * goes back to IDLE RUNNING   `run` makes bytes DRAINING  all is made, some of it not yet read
+ * ENDED     all was read; reads at the end give 0 FAILED    reads of what was not made give the
+ * error
  */
 #ifndef BACKUP_STREAM_H
 #define BACKUP_STREAM_H
@@ -34,9 +35,11 @@
 /** What a stream is made of.  All but `free` are called on the stream's thread, with no lock held.
  */
 struct stream_work {
-    /** May the stream begin?  Refused with a negative errno. */
-    int (*begin)(void *cookie, struct error *ret_error);
-    /** Writes all of it to `output`; ends soon once output's `cancelled` is true. */
+    /** May the stream begin, at `offset`?  It is 0, or where the first read after an open is: then
+     * the stream goes on from there.  Refused with a negative errno. */
+    int (*begin)(void *cookie, uint64_t offset, struct error *ret_error);
+    /** Writes all of it, from that offset on, to `output`; ends soon once output's `cancelled` is
+     * true. */
     int (*run)(void *cookie, const struct archive_output *output, struct error *ret_error);
     /** How it went, told before any read is answered accordingly: 0 when all `bytes` were made and
      * read, -ECANCELED when the reader left before or the service ended, else what begin or run
@@ -49,6 +52,9 @@ struct stream_work {
 /** Makes an idle stream; `work` and `cookie` are the stream's from then on, on failure not.  0 or
  * -ENOMEM. */
 int stream_new(const struct stream_work *work, void *cookie, struct backup_stream **ret_stream);
+
+/** How far it was read. */
+uint64_t stream_consumed(struct backup_stream *stream);
 
 /** Ends the work; all reads from now on fail with -ECANCELED.  The caller sees to it that the
  * stream is not freed meanwhile (its `free` may be under way, but waits). */

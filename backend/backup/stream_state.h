@@ -35,7 +35,8 @@ struct backup_stream {
     enum state state;
     int code; /* of FAILED */
     unsigned char *ring;
-    uint64_t head;     /* bytes made */
+    uint64_t first;    /* where it begins */
+    uint64_t head;     /* bytes made, counted from 0 */
     uint64_t reserved; /* >= head: the thread is writing up to here */
     uint64_t consumed;
     bool impatient; /* DRAINING: the reader leaves out some of what was made, as it seems */

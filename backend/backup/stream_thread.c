@@ -72,24 +72,30 @@ static int wait_a_moment(struct backup_stream *stream)
     return -pthread_cond_timedwait(&stream->wake, &stream->lock, &until);
 }
 
-/* True once there is a read at the very beginning; false if none comes. */
-static bool wait_for_first(struct backup_stream *stream)
+/* Where the stream begins: at once if there is a read at 0, else where the foremost is once no
+ * others have come for a moment.  False: they were all given up, or the stream is. */
+static bool wait_for_first(struct backup_stream *stream, uint64_t *ret_offset)
 {
+    uint64_t foremost;
+
     LOCK_SCOPE(&stream->lock);
-    for (;;) {
-        if (atomic_load(&stream->closed))
-            return true; /* `begin` is not asked then */
-        if (stream->pending && stream->pending->offset == 0)
-            return true;
-        if (wait_a_moment(stream) == -ETIMEDOUT)
-            return false;
+    while (!atomic_load(&stream->closed) && stream->pending) {
+        foremost = stream->pending->offset;
+        if (foremost > 0 && (wait_a_moment(stream) != -ETIMEDOUT || !stream->pending ||
+                             stream->pending->offset != foremost))
+            continue;
+        *ret_offset = stream->first = stream->head = stream->reserved = stream->consumed = foremost;
+        return true;
     }
+    stream->state = IDLE; /* a read that comes now starts anew */
+    return false;
 }
 
 static void go_back_to_idle(struct backup_stream *stream, int code)
 {
     LOCK_SCOPE(&stream->lock);
     stream->state = IDLE;
+    stream->first = stream->head = stream->reserved = stream->consumed = 0;
     stream_refuse_all(stream, atomic_load(&stream->closed) ? -ECANCELED : code);
 }
 
@@ -114,18 +120,12 @@ static void run(struct backup_stream *stream)
     struct archive_output output = {
         .cookie = stream, .write = stream_write, .cancelled = stream_cancelled};
     struct error error = {0};
+    uint64_t offset;
     int result;
 
-    if (!wait_for_first(stream)) {
-        error_set(&error, -ESPIPE,
-                  "a backup is read from its beginning: there is no unfinished one to go on with");
-        stream->work->ended(stream->cookie, -ESPIPE, 0, &error);
-        go_back_to_idle(stream, -ESPIPE);
+    if (!wait_for_first(stream, &offset))
         return;
-    }
-    if (atomic_load(&stream->closed))
-        return;
-    result = stream->work->begin(stream->cookie, &error);
+    result = stream->work->begin(stream->cookie, offset, &error);
     if (result < 0) {
         stream->work->ended(stream->cookie, result, 0, &error);
         go_back_to_idle(stream, result);

@@ -55,6 +55,11 @@ const struct vm *host_find_vm(const struct host_snapshot *snapshot, const char *
     return NULL;
 }
 
+bool host_has_hypervisor(const struct host *host)
+{
+    return host->hypervisor != NULL;
+}
+
 const struct vm *snapshot_by_identity(const struct host_snapshot *snapshot, uint64_t identity)
 {
     for (size_t i = 0; i < snapshot->vm_count; i++)

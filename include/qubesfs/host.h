@@ -118,6 +118,10 @@ const struct host_snapshot *host_snapshot_ref(const struct host_snapshot *snapsh
 void host_snapshot_unref(const struct host_snapshot *snapshot);
 const struct vm *host_find_vm(const struct host_snapshot *snapshot, const char *name);
 
+/** True if there is to be a hypervisor, whether it answers now or not: without its answer nobody
+ * knows what runs. */
+bool host_has_hypervisor(const struct host *host);
+
 /** True while the VM uses memory or disks in the hypervisor (anything but Halted, Crashed and NA). */
 bool vm_is_active(const struct vm *vm);
 

@@ -1,11 +1,59 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Storage: where the data of a volume's image is, and where its holes are. */
+/* Storage: where a volume's bytes are, how to read a state of them that stays still, and where the
+ * holes in it are. */
 #ifndef QUBESFS_STORAGE_H
 #define QUBESFS_STORAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "qubesfs/catalogue.h"
+#include "qubesfs/error.h"
+
+/** What keeps a volume, and so what a running VM does to it. */
+enum storage_kind {
+    STORAGE_FILE,  /* a file that a running VM changes: R3, and R4's driver `file` */
+    STORAGE_CLEAN, /* R4's `file-reflink`: the state of the last stop; a running VM has another file
+                    */
+    STORAGE_LVM,   /* R4's `lvm_thin`: the same with logical volumes */
+};
+
+struct storage_place {
+    enum storage_kind kind;
+    char *path; /* with root before it; owned */
+};
+
+/**
+ * Where the VM's volume `name` is at rest, by the catalogue alone; `directory` is the VM's own,
+ * with root.  `ret_place` is to be given to storage_place_free.  -EOPNOTSUPP: a pool's driver is
+ * none of these; -ENOENT: the VM has no such volume; -ENOMEM.
+ */
+int storage_locate(const char *root, const char *directory, const struct catalogue *catalogue,
+                   const struct catalogue_entry *entry, const char *name,
+                   struct storage_place *ret_place, struct error *ret_error);
+void storage_place_free(struct storage_place *place);
+
+struct storage_image {
+    int fd;
+    bool still; /* nobody changes what is read from it: a state at rest, or a clone of our own */
+    bool block; /* a block device */
+};
+
+#define STORAGE_IMAGE_INIT                                                                         \
+    {                                                                                              \
+        -1, false, false                                                                           \
+    }
+
+/**
+ * Opens the image as it is now.  A STORAGE_FILE is cloned where the file system can (FICLONE; the
+ * clone has no name and goes with its descriptor) unless `look_only`.  Links that lead to an
+ * absolute path lead below `root`.  `active`: the VM uses it.  -EBUSY: it was left dirty by a
+ * crash; -EINVAL: it is no image; else open's errno.
+ */
+int storage_open(const struct storage_place *place, const char *root, bool active, bool look_only,
+                 struct storage_image *ret_image, struct error *ret_error);
+void storage_close(struct storage_image *image);
 
 /** `length` bytes of data at `offset`, both in bytes.  Everything outside of extents reads as
  * zeros. */

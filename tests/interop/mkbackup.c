@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * mkbackup ROOT [COMMAND WORDS]...: writes a backup of the sample host below ROOT to stdout, read
- * from the stream as a file system would, with the passphrase of the environment's PASSPHRASE.
+ * from the stream as a file system would, with the passphrase of the environment's PASSPHRASE,
+ * in format 3.  OPTION VALUE sets an option of the plan.
  * Commands: include NAME | exclude NAME   add to a list vm NAME                       of that VM
  * alone contents | size               print that instead Status 1 with the error on stderr when a
  * read fails; 3 when the size told before was too small.
@@ -93,6 +94,16 @@ static void add(struct backup_plan *plan, enum backup_list list, const char *nam
     }
 }
 
+static void set(struct backup_plan *plan, const char *option, const char *value)
+{
+    struct error error;
+
+    if (backup_option_set(plan, backup_option_find(option), value, strlen(value), &error)) {
+        fprintf(stderr, "%s\n", error.text);
+        exit(2);
+    }
+}
+
 int main(int count, char **words)
 {
     const struct backup_listener listener = {NULL, NULL};
@@ -108,6 +119,7 @@ int main(int count, char **words)
     if (backup_service_new(host, host->root, host->catalogue_path, NULL, &listener, &service))
         return 2;
     plan = backup_plan_find(service, "default");
+    set(plan, "format", "3");
     if (passphrase && backup_passphrase_set(plan, passphrase, strlen(passphrase), &error)) {
         fprintf(stderr, "%s\n", error.text);
         return 2;
@@ -119,6 +131,8 @@ int main(int count, char **words)
             add(plan, BACKUP_EXCLUDE, words[++i]);
         else if (!strcmp(words[i], "vm"))
             vm_name = words[++i];
+        else if (i + 1 < count && backup_option_find(words[i]) < BACKUP_OPTION_COUNT)
+            set(plan, words[i], words[i + 1]), i++;
         else if (!strcmp(words[i], "contents"))
             status = backup_contents(plan, &text, &error) ? 1 : 0;
         else if (!strcmp(words[i], "size"))

@@ -25,6 +25,7 @@ printf tail | dd of="$vms/large/private.img" bs=1 seek=$((300 * 1024 * 1024 - 4)
 
 qfs_mount
 plan=$P/backups/default
+echo 3 >"$plan/format"
 printf '%s\n' large empty exact >"$plan/include"
 printf '%s\n' "$PASSPHRASE" >"$plan/passphrase"
 

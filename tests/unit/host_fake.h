@@ -21,6 +21,7 @@ struct host {
     char *catalogue_path;
     pthread_mutex_t lock; /* guards what follows */
     const struct catalogue *catalogue;
+    bool disconnected;
     char running[256]; /* names, each with a space before and behind it */
     struct text journal;
     char vm_error[2000]; /* what host_report was told last; "" for success */
@@ -92,6 +93,7 @@ const struct host_snapshot *host_snapshot(struct host *host)
 
     LOCK_SCOPE(&host->lock);
     snapshot->catalogue = catalogue_ref(host->catalogue);
+    snapshot->connected = !host->disconnected;
     snapshot->vms = calloc(host->catalogue->entry_count + 1, sizeof(*snapshot->vms));
     for (size_t i = 0; i < host->catalogue->entry_count; i++) {
         const struct catalogue_entry *entry = host->catalogue->entries[i];
@@ -121,6 +123,12 @@ const struct vm *host_find_vm(const struct host_snapshot *snapshot, const char *
     return NULL;
 }
 
+bool host_has_hypervisor(const struct host *host)
+{
+    (void)host;
+    return true;
+}
+
 bool vm_is_active(const struct vm *vm)
 {
     return vm->state != VM_HALTED;
@@ -135,7 +143,15 @@ char *host_path(struct host *host, const char *path)
 
 char *host_vm_directory(struct host *host, const struct vm *vm)
 {
-    return vm->vm_class == VM_CLASS_ADMIN ? NULL : host_path(host, vm->entry->dir_path);
+    char path[200];
+
+    if (vm->vm_class == VM_CLASS_ADMIN)
+        return NULL;
+    if (vm->entry->dir_path)
+        return host_path(host, vm->entry->dir_path);
+    snprintf(path, sizeof(path), "/var/lib/qubes/%s/%s",
+             vm->vm_class == VM_CLASS_TEMPLATE ? "vm-templates" : "appvms", vm->name);
+    return host_path(host, path);
 }
 
 void host_journal_add(struct host *host, const char *format, ...)

@@ -19,6 +19,8 @@ static void file_changed(void *cookie, struct backup_plan *changed, const char *
 {
     (void)cookie;
     assert_ptr_equal(changed, plan);
+    if (strcmp(file_name, "status") == 0)
+        return;
     assert_string_equal(file_name, "error");
     atomic_fetch_add(&told, 1);
 }
@@ -45,6 +47,14 @@ static const char catalogue[] = "<QubesVmCollection default_template=\"1\" defau
                         VM("AppVm", "6", "hidden", "appvms/hidden",
                            "template_qid=\"1\" internal=\"True\"") "</QubesVmCollection>";
 
+static void set_option(enum backup_option option, const char *value)
+{
+    struct error error;
+
+    if (backup_option_set(plan, option, value, strlen(value), &error))
+        fail_msg("%s", error.text);
+}
+
 static int setup(void **state)
 {
     const struct backup_listener listener = {NULL, file_changed};
@@ -63,6 +73,7 @@ static int setup(void **state)
               ">etc/group;"
               "echo hello >home/user/file");
     make_image("vm-templates/fedora", "root.img", 3000000);
+    make_image("vm-templates/fedora", "private.img", 1000000);
     make_image("servicevms/net", "private.img", 2000000);
     make_image("appvms/work", "private.img", 2000000);
     make_image("appvms/alone", "private.img", 2000000);
@@ -78,6 +89,7 @@ static int setup(void **state)
     assert_int_equal(
         backup_service_new(host, host->root, host->catalogue_path, NULL, &listener, &service), 0);
     plan = backup_plan_find(service, "default");
+    set_option(BACKUP_KDF, "14"); /* quickly */
     assert_non_null(plan);
     assert_null(backup_plan_find(service, "other"));
     atomic_store(&told, 0);
@@ -254,6 +266,7 @@ static void test_selection(void **state)
     struct error error;
 
     (void)state;
+    set_option(BACKUP_FORMAT, "3");
     assert_names(NULL, ALONE "vm2/private.img vm3/private.img vm1/. dom0-home/user ");
     set_list(BACKUP_EXCLUDE, "alone\nnobody\ndom0\n", &error);
     assert_names(NULL, "vm2/private.img vm3/private.img vm1/. ");
@@ -349,7 +362,7 @@ static void test_backup(void **state)
     assert_int_equal(backup_size(plan, "work", &size), 0);
     assert_true((uint64_t)length <= size && size < again);
     assert_int_equal(backup_contents(plan, &text, NULL), 0);
-    assert_non_null(strstr(text, "\tvm1/.\t"));
+    assert_non_null(strstr(text, "\tvm1/root.img\t"));
     free(text);
 }
 
@@ -393,28 +406,137 @@ static void test_sizes(void **state)
     assert_true(more < 10000000); /* holes are not */
 }
 
-static void test_r4_refused(void **state)
+static const char r4_catalogue[] =
+    "<qubes version=\"3.0\"><labels><label id=\"label-1\" color=\"0xcc0000\">red</label></labels>"
+    "<pools><pool name=\"varlibqubes\" driver=\"file-reflink\" dir_path=\"/var/lib/qubes\"/>"
+    "<pool name=\"lvm\" driver=\"lvm_thin\" volume_group=\"q\" thin_pool=\"p\"/>"
+    "<pool name=\"odd\" driver=\"zfs\"/></pools>"
+    "<properties><property name=\"default_template\">fedora</property></properties><domains>"
+#define R4_VM(class, qid, name, more, volumes)                                                     \
+    "<domain id=\"domain-" qid "\" class=\"" class "\"><properties><property name=\"qid\">" qid    \
+                                                   "</property><property name=\"name\">" name      \
+                                                   "</property><property name=\"label\">label-1"   \
+                                                   "</property>" more                              \
+                                                   "</properties><features/><devices "             \
+                                                   "class=\"pci\"/><tags/><volume-config>" volumes \
+                                                   "</volume-config></domain>"
+#define R4_VOLUME(name, pool, vid, saved)                                                          \
+    "<volume name=\"" name "\" pool=\"" pool "\" vid=\"" vid                                       \
+    "\" rw=\"True\" save_on_stop=\"" saved "\"/>"
+    R4_VM("TemplateVM", "1", "fedora", "",
+          R4_VOLUME("root", "varlibqubes", "vm-templates/fedora/root", "True")
+              R4_VOLUME("private", "varlibqubes", "vm-templates/fedora/private", "True")
+                  R4_VOLUME("volatile", "varlibqubes", "vm-templates/fedora/volatile", "False"))
+        R4_VM("AppVM", "3", "work", "<property name=\"template\">fedora</property>",
+              R4_VOLUME("root", "varlibqubes", "appvms/work/root", "False")
+                  R4_VOLUME("private", "varlibqubes", "appvms/work/private", "True"))
+            R4_VM("AppVM", "4", "bare", "<property name=\"template\">fedora</property>",
+                  R4_VOLUME("root", "varlibqubes", "appvms/bare/root", "False"))
+                R4_VM("AppVM", "5", "thin", "<property name=\"template\">fedora</property>",
+                      R4_VOLUME("private", "lvm", "q/vm-thin-private", "True"))
+                    R4_VM("AppVM", "6", "odd",
+                          "<property name=\"template\">fedora</property>"
+                          "<property name=\"include_in_backups\">False</property>",
+                          R4_VOLUME("private", "odd", "x/y", "True")) "</domains></qubes>";
+
+static void become_r4(void)
 {
     char *path = below("var/lib/qubes/qubes.xml");
     FILE *file = fopen(path, "we");
-    uint64_t size;
 
-    (void)state;
-    fputs(
-        "<qubes version=\"3.0\"><labels><label id=\"label-1\" "
-        "color=\"0xcc0000\">red</label></labels>"
-        "<pools/><properties/><domains><domain id=\"domain-1\" class=\"StandaloneVM\"><properties>"
-        "<property name=\"qid\">1</property><property name=\"name\">work</property></properties>"
-        "<features/><devices class=\"pci\"/><tags/></domain></domains></qubes>",
-        file);
+    fputs(r4_catalogue, file);
     fclose(file);
     free(path);
     host_fake_load(host);
+    run(NULL,
+        "mkdir -p var/lib/qubes/appvms/bare dev/q; head -c 300000 /dev/urandom "
+        ">dev/q/vm-thin-private; echo '<firewall version=\"2\"/>' "
+        ">var/lib/qubes/appvms/work/firewall.xml; echo hi >var/lib/qubes/appvms/work/notes.txt");
+}
+
+static void test_r4(void **state)
+{
+    char *text;
+
+    (void)state;
+    become_r4();
     set_passphrase();
-    assert_int_equal(read_all(NULL, NULL), -EINVAL);
-    assert_errors("backup: backup format 3 needs a catalogue of R2 or R3", NULL);
+    assert_names(NULL, "vm4/empty vm5/private.img vm3/private.img vm3/firewall.xml vm3/notes.txt "
+                       "vm1/root.img vm1/private.img dom0-home/user ");
+    assert_names("odd",
+                 "volume private of odd is in the pool \"odd\" of driver \"zfs\", which can't "
+                 "be read here; name the VM in `exclude`");
+    assert_int_equal(read_all(NULL, NULL), 0);
+    /* its last stopped state stays still, or the logical volume's */
+    host_fake_run(host, "work thin fedora");
+    assert_int_equal(read_all(NULL, NULL), 0);
+    host->disconnected = true;
+    assert_int_equal(read_all(NULL, NULL), 0);
+    host->disconnected = false;
+    host_fake_run(host, "");
+    run(NULL, "touch dev/q/vm-thin-private-snap");
+    assert_int_equal(read_all("thin", NULL), -EBUSY); /* a crash */
+    assert_non_null(strstr(host->vm_error, "left behind by a crash"));
+    run(NULL,
+        "rm dev/q/vm-thin-private-snap; cd dev/q; mv vm-thin-private vm-thin-private-17-back");
+    assert_int_equal(read_all("thin", NULL), 0);
+    set_option(BACKUP_FORMAT, "3");
+    run(NULL, "rm -r dev; mkdir -p dev/q; cp var/lib/qubes/appvms/work/private.img "
+              "dev/q/vm-thin-private; cp var/lib/qubes/appvms/work/private.img "
+              "var/lib/qubes/appvms/bare");
+    set_list(BACKUP_INCLUDE, "thin\nwork\nfedora\n", NULL);
+    assert_names(NULL, "vm5/private.img vm3/private.img vm1/. ");
+    assert_int_equal(read_all(NULL, NULL), 0);
+    assert_int_equal(backup_contents(plan, &text, NULL), 0);
+    assert_non_null(strstr(text, "\tvm1/./root.img\t"));
+    assert_non_null(strstr(text, "# left out: work: firewall.xml"));
+    assert_non_null(strstr(text, "# left out: work: notes.txt"));
+    free(text);
+    set_option(BACKUP_ENCRYPTED, "0");
+    assert_names(NULL, "appvms/thin/private.img appvms/work/private.img vm-templates/fedora/. ");
+    assert_int_equal(read_all(NULL, NULL), 0);
+}
+
+/* An R3 host in format 4: volumes a file each; rules that R4 can't read are told. */
+static void test_r3_as_r4(void **state)
+{
+    char *text;
+
+    (void)state;
+    set_passphrase();
+    run(NULL, "touch var/lib/qubes/appvms/alone/firewall.xml");
+    assert_names(NULL, "vm4/root.img vm4/private.img vm2/private.img vm3/private.img vm1/root.img "
+                       "vm1/private.img dom0-home/user ");
+    set_option(BACKUP_DOM0_HOME, "0");
+    set_option(BACKUP_COMPRESSION, "zstd");
+    assert_int_equal(read_all(NULL, NULL), 0);
+    assert_int_equal(backup_contents(plan, &text, NULL), 0);
+    assert_non_null(strstr(text, "# left out: alone: firewall.xml"));
+    assert_non_null(strstr(text, "needs zstd"));
+    assert_null(strstr(text, "dom0-home"));
+    free(text);
+}
+
+/* Without compression, and without a home that others write to, the size is exact. */
+static void test_exact(void **state)
+{
+    uint64_t size;
+    off_t length;
+
+    (void)state;
+    set_passphrase();
+    set_option(BACKUP_COMPRESSION, "none");
+    set_option(BACKUP_DOM0_HOME, "0");
+    for (int format = 4; format >= 3; format--) {
+        set_option(BACKUP_FORMAT, format == 4 ? "4" : "3");
+        assert_int_equal(backup_size(plan, NULL, &size), 0);
+        assert_int_equal(read_all(NULL, &length), 0);
+        assert_int_equal(length, size);
+    }
+    set_option(BACKUP_ENCRYPTED, "0");
     assert_int_equal(backup_size(plan, NULL, &size), 0);
-    assert_true(size >= 4096);
+    assert_int_equal(read_all(NULL, &length), 0);
+    assert_int_equal(length, size);
 }
 
 /* What changes while a backup is read makes it fail, not short. */
@@ -426,7 +548,7 @@ static void test_changes(void **state)
 
     (void)state;
     set_passphrase();
-    run(NULL, "head -c 40000000 /dev/urandom >var/lib/qubes/appvms/work/private.img");
+    run(NULL, "head -c 320000000 /dev/urandom >var/lib/qubes/appvms/work/private.img");
     assert_int_equal(backup_stream_new(plan, "work", &stream), 0);
     assert_true(read_at(stream, 0) > 0);
     host_fake_run(host, "work");
@@ -465,9 +587,9 @@ static void test_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_lists),   TEST(test_passphrase), TEST(test_reports), TEST(test_selection),
-        TEST(test_backup),  TEST(test_busy),       TEST(test_sizes),   TEST(test_r4_refused),
-        TEST(test_changes), TEST(test_end),
+        TEST(test_lists),    TEST(test_passphrase), TEST(test_reports), TEST(test_selection),
+        TEST(test_backup),   TEST(test_busy),       TEST(test_sizes),   TEST(test_r4),
+        TEST(test_r3_as_r4), TEST(test_exact),      TEST(test_changes), TEST(test_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,7 @@
 /* A stream whose byte at each offset is known. */
 struct fake {
     uint64_t length;
+    uint64_t goes_on_at, skipped;
     int begin_result, run_result; /* run_result: after `length` bytes */
     size_t piece;
     atomic_int begun, freed;
@@ -35,11 +36,14 @@ static unsigned char byte_at(uint64_t offset)
     return (unsigned char)(offset ^ (offset >> 8) ^ (offset >> 16) * 31);
 }
 
-static int fake_begin(void *cookie, struct error *error)
+static int fake_begin(void *cookie, uint64_t offset, struct error *error)
 {
     struct fake *fake = cookie;
 
     atomic_fetch_add(&fake->begun, 1);
+    if (offset > 0 && offset != fake->goes_on_at)
+        return error_set(error, -ESPIPE, "not there");
+    fake->skipped = offset;
     return fake->begin_result ? error_set(error, fake->begin_result, "no") : 0;
 }
 
@@ -47,7 +51,7 @@ static int fake_run(void *cookie, const struct archive_output *output, struct er
 {
     struct fake *fake = cookie;
     unsigned char *data CLEANUP_FREE = malloc(fake->piece);
-    uint64_t at = 0;
+    uint64_t at = fake->skipped;
 
     while (at < fake->length) {
         size_t piece = fake->length - at < fake->piece ? (size_t)(fake->length - at) : fake->piece;
@@ -245,12 +249,41 @@ static void test_first_not_at_zero(void **state)
     assert_int_equal(stream_new(&fake_work, &fake, &stream), 0);
     assert_int_equal(read_at(stream, 512, 512), -ESPIPE);
     assert_int_equal(read_at(stream, 50 * MIB, 512), -ESPIPE);
-    assert_int_equal(atomic_load(&fake.begun), 0);
+    assert_int_equal(atomic_load(&fake.begun), 2);
     /* read-ahead that overtakes the first read is no such thing */
     answer_init(&early);
     backup_stream_read(stream, 131072, 131072, done, &early);
     assert_int_equal(read_at(stream, 0, 131072), 131072);
     assert_int_equal(wait_answer(&early, 131072), 131072);
+    backup_stream_free(stream);
+    wait_freed(&fake);
+}
+
+/* One that goes on: nothing in front of it can be read, and read-ahead is put in order here, too.
+ */
+static void test_goes_on(void **state)
+{
+    struct fake fake = fake_new(10 * MIB);
+    struct backup_stream *stream;
+    struct answer early;
+
+    (void)state;
+    fake.goes_on_at = 12345;
+    assert_int_equal(stream_new(&fake_work, &fake, &stream), 0);
+    answer_init(&early);
+    backup_stream_read(stream, 12345 + 131072, 131072, done, &early);
+    assert_int_equal(read_at(stream, 12345, 131072), 131072);
+    assert_int_equal(wait_answer(&early, 12345 + 131072), 131072);
+    assert_int_equal(read_at(stream, 12344, 1), -ESPIPE);
+    assert_int_equal(read_at(stream, 0, 1), -ESPIPE);
+    for (uint64_t at = 12345; at < fake.length;) {
+        ssize_t got = read_at(stream, at, MIB);
+
+        assert_true(got > 0);
+        at += (uint64_t)got;
+    }
+    assert_int_equal(read_at(stream, fake.length, MIB), 0);
+    assert_int_equal(atomic_load(&fake.ended_result), 0);
     backup_stream_free(stream);
     wait_freed(&fake);
 }
@@ -483,6 +516,7 @@ int main(void)
         cmocka_unit_test(test_back_pressure),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_first_not_at_zero),
+        cmocka_unit_test(test_goes_on),
         cmocka_unit_test(test_fails_in_the_middle),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_free_answers),
