@@ -45,6 +45,8 @@ static int wait_stopped(struct host *host, const struct vm *vm, unsigned seconds
 {
     uint64_t end = clock_monotonic_ns() + seconds * 1000000000ull;
 
+    /* what the command's own look found, which may be that it runs, is to be in the snapshot */
+    host_settle(host);
     for (;;) {
         const struct host_snapshot *snapshot = host_snapshot(host);
         const struct vm *now = snapshot_by_identity(snapshot, vm->identity);
@@ -93,8 +95,6 @@ static int run_restart(struct host *host, const struct vm *vm, unsigned seconds,
     const struct vm *now;
     int result;
 
-    if (!vm_is_active(vm))
-        return error_set(ret_error, -EALREADY, "\"%s\" is halted already; write start", vm->name);
     result = run_shutdown_wait(host, vm, seconds, ret_error);
     if (result)
         return result;

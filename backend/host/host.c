@@ -158,15 +158,8 @@ int host_listen(struct host *host, const struct host_listener *listener)
     return 0;
 }
 
-static void apply_nothing(struct host *host, struct message *message)
-{
-    (void)host;
-    (void)message;
-}
-
 int host_refresh(struct host *host, struct error *ret_error)
 {
-    struct message barrier = {.apply = apply_nothing};
     int result = catalogue_watch_refresh(host->watch, REFRESH_SECONDS);
 
     if (result)
@@ -175,7 +168,7 @@ int host_refresh(struct host *host, struct error *ret_error)
     if (!result && host->hypervisor)
         result = hypervisor_refresh(host->hypervisor, REFRESH_SECONDS, ret_error);
     usage_start(host);
-    host_post_and_wait(host, &barrier);
+    host_settle(host);
     return result;
 }
 

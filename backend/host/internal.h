@@ -92,6 +92,8 @@ struct host {
 void host_post(struct host *host, struct message *message);
 /** Queues a message of the caller's and waits until it is applied and published. */
 void host_post_and_wait(struct host *host, struct message *message);
+/** Waits until all that was posted before is applied and published. */
+void host_settle(struct host *host);
 /** Applies what is queued now, on this thread; for host_new. */
 void host_drain(struct host *host);
 void *host_thread(void *host);

@@ -35,6 +35,19 @@ void host_post_and_wait(struct host *host, struct message *message)
         pthread_cond_wait(&host->applied, &host->lock);
 }
 
+static void apply_nothing(struct host *host, struct message *message)
+{
+    (void)host;
+    (void)message;
+}
+
+void host_settle(struct host *host)
+{
+    struct message barrier = {.apply = apply_nothing};
+
+    host_post_and_wait(host, &barrier);
+}
+
 static const struct host_snapshot *snapshot_new(struct host *host)
 {
     struct host_snapshot *snapshot = calloc(1, sizeof(*snapshot));

@@ -9,6 +9,7 @@
 #include "qubesfs/log.h"
 
 #define NETVM_CHAIN_MAX 20
+#define LOOK_SECONDS    5
 
 /* An image or kernel that must be there; what is wrong with it in words. */
 static int check_file(const char *what, const char *path, const char *vm_name,
@@ -80,6 +81,28 @@ static int start_netvm(struct host *host, const struct vm *vm, unsigned depth,
     return result;
 }
 
+/* Somebody else may have stopped it a moment ago, and nobody told us yet: the hypervisor is asked
+ * before it is refused. */
+static int start_if_stopped(struct host *host, const struct vm *vm, unsigned depth,
+                            struct error *ret_error)
+{
+    const struct host_snapshot *snapshot;
+    const struct vm *now;
+    int result;
+
+    hypervisor_look(host->hypervisor, vm->uuid, LOOK_SECONDS);
+    host_settle(host);
+    snapshot = host_snapshot(host);
+    now = snapshot_by_identity(snapshot, vm->identity);
+    if (now && !vm_is_active(now))
+        result = start_vm(host, now, depth, ret_error);
+    else
+        result = error_set(ret_error, -EALREADY, "\"%s\" is %s already", vm->name,
+                           vm_state_name(now ? now->state : vm->state));
+    host_snapshot_unref(snapshot);
+    return result;
+}
+
 int start_vm(struct host *host, const struct vm *vm, unsigned depth, struct error *ret_error)
 {
     const char *driver = hypervisor_driver(host->hypervisor);
@@ -89,8 +112,7 @@ int start_vm(struct host *host, const struct vm *vm, unsigned depth, struct erro
     int result;
 
     if (vm_is_active(vm))
-        return error_set(ret_error, -EALREADY, "\"%s\" is %s already", vm->name,
-                         vm_state_name(vm->state));
+        return start_if_stopped(host, vm, depth, ret_error);
     if (!foreign) {
         const struct host_snapshot *snapshot = host_snapshot(host);
         struct definition_parts parts;

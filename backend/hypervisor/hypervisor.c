@@ -136,6 +136,12 @@ int hypervisor_refresh(struct hypervisor *hypervisor, unsigned seconds, struct e
     return error_set(ret_error, -ENOTCONN, "%s", hypervisor->last_error.text);
 }
 
+void hypervisor_look(struct hypervisor *hypervisor, const char *uuid, unsigned seconds)
+{
+    if (hypervisor->uri)
+        queue_wait(hypervisor->queue, queue_look(hypervisor->queue, uuid, false), seconds);
+}
+
 int hypervisor_definition(struct hypervisor *hypervisor, const struct definition *definition,
                           char **ret_xml, struct error *ret_error)
 {

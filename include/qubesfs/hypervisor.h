@@ -86,6 +86,9 @@ const char *hypervisor_driver(struct hypervisor *hypervisor);
  * was made and told (at most `seconds`).  Returns 0, -ETIMEDOUT, or -ENOTCONN. */
 int hypervisor_refresh(struct hypervisor *hypervisor, unsigned seconds, struct error *ret_error);
 
+/** Asks for a new look at one domain; waits until it was made and told (at most `seconds`). */
+void hypervisor_look(struct hypervisor *hypervisor, const char *uuid, unsigned seconds);
+
 /** Which domain: found by uuid (if not ""), then by name. */
 struct domain_key {
     const char *uuid;
