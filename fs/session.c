@@ -17,6 +17,9 @@
 
 #define THREADS 4
 
+/* How long the connection may take to end after its last mount. */
+#define CONNECTION_END_MS 1000
+
 /* A write up to this size may hold a passphrase: the receive buffer is wiped after it. */
 #define WIPED_SIZE 8192
 
@@ -293,6 +296,23 @@ void session_wait(struct session *session, void (*refresh)(struct fs *fs))
     }
 }
 
+/*
+ * libfuse unmounts by path, unless it sees that its connection has ended; and it ends a moment
+ * after the last mount has gone.  Where others have unmounted us, something else may be mounted at
+ * the path already, the next qubesfs for one: that must stay.
+ */
+static void unmount(struct session *session)
+{
+    struct pollfd connection = {.fd = fuse_session_fd(session->fuse)};
+    bool others_did = session->device[0] && !still_mounted(session);
+
+    if (others_did && poll(&connection, 1, CONNECTION_END_MS) != 1) {
+        log_debug("unmounted here, still mounted elsewhere");
+        return;
+    }
+    fuse_session_unmount(session->fuse);
+}
+
 void session_end(struct session *session)
 {
     if (!session || !session->fuse)
@@ -313,7 +333,7 @@ void session_end(struct session *session)
         } while (pthread_timedjoin_np(session->threads[i], NULL, &until) == ETIMEDOUT);
     }
     session->thread_count = 0;
-    fuse_session_unmount(session->fuse);
+    unmount(session);
 }
 
 void session_free(struct session *session)
