@@ -74,6 +74,8 @@ int plan_new(struct backup_service *service, const char *name, struct backup_pla
 void plan_free(struct backup_plan *plan);
 /** The passphrase of this moment, with a reference of the caller's; NULL: none. */
 struct secret *plan_passphrase(struct backup_plan *plan);
+/** True if both are there and the same. */
+bool plan_same_secret(const struct secret *a, const struct secret *b);
 /** Its secrets and what is kept are let go, for good. */
 void plan_forget(struct backup_plan *plan);
 

@@ -31,7 +31,8 @@ void kept_put(struct backup_plan *plan, struct making *making)
     }
     making->keep_until_ns = clock_monotonic_ns() + seconds * 1000000000ull;
     pthread_mutex_lock(&plan->lock);
-    if (!plan->forgotten) { /* else nobody may have it any more */
+    /* removed, or the passphrase is another one by now: nobody may have it any more */
+    if (!plan->forgotten && plan_same_secret(plan->passphrase, making->passphrase)) {
         old = plan->kept;
         plan->kept = making;
     }

@@ -139,7 +139,7 @@ static bool has_control_characters(const unsigned char *bytes, size_t length)
     return false;
 }
 
-static bool same_secret(const struct secret *a, const struct secret *b)
+bool plan_same_secret(const struct secret *a, const struct secret *b)
 {
     return a && b && secret_length(a) == secret_length(b) &&
            CRYPTO_memcmp(secret_data(a), secret_data(b), secret_length(a)) == 0;
@@ -173,7 +173,7 @@ int backup_passphrase_set(struct backup_plan *plan, const char *untrusted_secret
     pthread_mutex_lock(&plan->lock);
     old = plan->passphrase;
     plan->passphrase = taken;
-    same = same_secret(old, taken);
+    same = plan_same_secret(old, taken);
     pthread_mutex_unlock(&plan->lock);
     secret_unref(old);
     if (!same)

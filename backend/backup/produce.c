@@ -6,6 +6,9 @@
 
 #include "qubesfs/log.h"
 
+/* a slow reader's progress is told after so many bytes */
+#define STEP (512u << 10)
+
 /* The parts of a stream, as sent.h numbers them. */
 enum { PART_HEADER, PART_CATALOGUE, PART_FIRST_ITEM };
 
@@ -36,7 +39,17 @@ static int send(void *cookie, uint64_t at, const void *data, size_t length)
         bytes += skip;
         length -= (size_t)skip;
     }
-    return producer->output->write(producer->output->cookie, bytes, length);
+    while (length > 0) {
+        size_t step = length < STEP ? length : STEP;
+        int result = producer->output->write(producer->output->cookie, bytes, step);
+
+        if (result < 0)
+            return result;
+        progress_look(producer->progress, stream_consumed(producer->stream));
+        bytes += step;
+        length -= step;
+    }
+    return 0;
 }
 
 /*
@@ -55,7 +68,6 @@ static int take(void *cookie, const void *data, size_t length)
         return -EFBIG;
     producer->made += length;
     result = sent_take(producer->making->sent, data, length, send, producer);
-    progress_look(producer->progress, stream_consumed(producer->stream));
     return result == -EBUSY ? -ESTALE : result;
 }
 

@@ -1,0 +1,133 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# time limit: 200
+# `status` while a backup is read: figures, events, an ETA that is right; cancel; what makes a read fail
+# says so there.
+. "$(dirname "$0")/../lib/mount.sh"
+requires inotifywait pv
+export PASSPHRASE='correct horse'
+make_host
+vms=$HOST/var/lib/qubes/appvms
+head -c 260M /dev/urandom >"$vms/work/private.img"
+# both compress by half: what the reader has tells little of the work that is left
+for i in $(seq 130); do
+    head -c 512K /dev/urandom
+    head -c 512K /dev/zero
+done >"$vms/personal/private.img"
+for i in $(seq 0 2 259); do
+    head -c 1M /dev/zero | dd of="$vms/work/private.img" bs=1M seek=$i conv=notrunc status=none
+done
+qfs_mount --state "$TEST_TMP/state"
+plan=$P/backups/default
+backup=$plan/backup
+printf '%s\n' "$PASSPHRASE" >"$plan/passphrase"
+printf '%s\n' work personal >"$plan/include"
+echo 14 >"$plan/kdf"
+value() {
+    sed -n "s/^$1=//p" "$plan/status"
+}
+
+: "--- while it runs"
+for variant in '4 none' '3 gzip'; do
+    read -r format codec <<<"$variant"
+    echo "$format" >"$plan/format"
+    echo "$codec" >"$plan/compression"
+    watch_start status "$plan/status"
+    begin=$(date +%s%N)
+    pv -q -L 30m "$backup" >"$TEST_TMP/copy" &
+    pid=$!
+    until_true 10 grep -qx state=running "$plan/status" || fail "$(cat "$plan/status")"
+    same operation backup "$(value operation)"
+    before=0
+    guess=
+    while kill -0 $pid 2>/dev/null; do
+        [ "$(value state)" = running ] || break
+        done_=$(value bytes_done)
+        [ "$done_" -ge "$before" ] || fail "it goes backwards: $before, $done_"
+        before=$done_
+        percent=$(value percent)
+        case $(value current) in
+        '' | qubes.xml | backup-header | 'work private.img' | 'personal private.img' | 'work firewall.xml' | 'personal firewall.xml') ;;
+        *) fail "current: $(value current)" ;;
+        esac
+        if [ -z "$guess" ] && [ "$percent" -ge 12 ]; then
+            at=$(date +%s%N)
+            guess=$(value eta_seconds)
+        fi
+        sleep 0.2
+    done
+    wait $pid
+    end=$(date +%s%N)
+    same "$variant state" done "$(value state)"
+    same "$variant percent" 100 "$(value percent)"
+    same "$variant bytes" "$(value bytes_total)" "$(value bytes_done)"
+    [ -n "$guess" ] || fail "$variant: no guess in $(((end - begin) / 1000000)) ms"
+    took=$(((end - at) / 1000000))
+    echo "$variant: at 12 %: $guess s to go; it took $took ms"
+    # a second more or less is the figure's own grain
+    [ $((guess * 1000)) -le $((took * 6 / 5 + 1000)) ] && [ $((guess * 1000)) -ge $((took * 4 / 5 - 1000)) ] ||
+        fail "$variant: $guess s were told, it took $took ms"
+    sleep 0.6
+    events=$(watch_count status 'MODIFY backups/default/status')
+    [ "$events" -ge 4 ] && [ "$events" -le $(((end - begin) / 500000000 + 3)) ] ||
+        fail "$events events in $(((end - begin) / 1000000)) ms"
+    watch_stop status
+done
+
+: "--- cancel"
+echo 4 >"$plan/format"
+pv -q -L 10m "$backup" >"$TEST_TMP/copy" 2>"$TEST_TMP/pv" &
+pid=$!
+until_true 10 grep -qx state=running "$plan/status" || fail "it does not run"
+sleep 1
+echo cancel >"$plan/control"
+! wait $pid || fail "a reader did not notice"
+grep -qi cancel "$TEST_TMP/pv" || fail "$(cat "$TEST_TMP/pv")"
+becomes_state() {
+    until_true 3 grep -qx "state=$1" "$plan/status" || fail "$(cat "$plan/status")"
+}
+becomes_state cancelled
+grep -q '^error=cancelled' "$plan/status" || fail "$(cat "$plan/status")"
+
+: "--- a plan that is read is not removed"
+mkdir "$P/backups/other"
+printf '%s\n' "$PASSPHRASE" >"$P/backups/other/passphrase"
+exec 7<"$P/backups/other/backup"
+head -c 1000 <&7 >/dev/null
+expect_errno EBUSY rmdir "$P/backups/other"
+expect_error "$P/backups/other/error" 'is being read'
+exec 7<&-
+until_true 5 rmdir "$P/backups/other" 2>/dev/null || fail "it can't be removed"
+
+has_begun() {
+    [ "$(value state)" = running ] && [ "$(value percent)" -ge 3 ]
+}
+
+: "--- loud: what changes while it is read"
+echo none >"$plan/compression"
+printf 'work\n' >"$plan/include"
+pv -q -L 60m "$backup" >"$TEST_TMP/copy" 2>"$TEST_TMP/pv" &
+pid=$!
+until_true 10 has_begun || fail "it does not run"
+printf changed | dd of="$vms/work/private.img" bs=1M seek=200 conv=notrunc status=none
+if wait $pid; then
+    echo "the file system clones: nothing changed"
+else
+    becomes_state failed
+    expect_error "$plan/error" 'work/private.img was changed while it was read'
+fi
+: "--- shorter"
+pv -q -L 60m "$backup" >"$TEST_TMP/copy" 2>"$TEST_TMP/pv" &
+pid=$!
+until_true 10 has_begun || fail "it does not run"
+truncate -s 100M "$vms/work/private.img"
+! wait $pid || fail "a volume that shrank was read to its end"
+becomes_state failed
+expect_error "$plan/error" 'work/private.img'
+: "--- and the next one works"
+cat "$backup" >"$TEST_TMP/copy"
+becomes_state done
+same error '' "$(value error)"
+"$LIB/../../docs/emergency-restore-4.sh" "$TEST_TMP/copy" "$TEST_TMP/restored"
+cmp "$vms/work/private.img" "$TEST_TMP/restored/vm3/private.img" || fail "work differs"
+grep -q 'backup_timestamp="[0-9]' "$CATALOGUE" || fail "the catalogue does not tell of the backup"
