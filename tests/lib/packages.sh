@@ -17,6 +17,8 @@ packages() {
         echo clang libclang-rt-14-dev libcmocka-dev
         # what a mount test uses
         echo fuse3 inotify-tools python3 rsync strace procps util-linux
+        # file systems that clone, and what else copies a backup
+        echo btrfs-progs xfsprogs curl openssh-client
         # what an archive is checked with
         echo openssl scrypt gzip zstd tar cpio busybox-static pv libxml2-utils
         # a real hypervisor with a small guest, and XenStore

@@ -98,6 +98,35 @@ python3 -I -c 'import shutil, sys; shutil.copyfile(*sys.argv[1:])' "$plan/backup
     whole shutil.copyfile
 head -c 1T "$plan/backup" >"$TEST_TMP/copy" && whole 'head -c'
 install "$plan/backup" "$TEST_TMP/copy" && whole install
+pv -q "$plan/backup" >"$TEST_TMP/copy" && whole pv
+tail -c +1 "$plan/backup" >"$TEST_TMP/copy" && whole 'tail -c +1'
+split -b 40M "$plan/backup" "$TEST_TMP/part." && cat "$TEST_TMP"/part.* >"$TEST_TMP/copy" && rm "$TEST_TMP"/part.* &&
+    whole split
+# these can't know the size before: the whole, or loud
+for tool in 'curl -s -o COPY file://FROM' 'scp -q FROM COPY' 'tar -cf COPY.tar -C DIR backup'; do
+    rm -f "$TEST_TMP/copy"
+    words=${tool//FROM/$plan/backup}
+    words=${words//COPY/$TEST_TMP/copy}
+    command -v "${tool%% *}" >/dev/null || continue
+    if ${words//DIR/$plan} 2>"$TEST_TMP/message"; then
+        [ ! -e "$TEST_TMP/copy.tar" ] || tar -xOf "$TEST_TMP/copy.tar" >"$TEST_TMP/copy"
+        whole "$tool"
+    else
+        [ -s "$TEST_TMP/message" ] || [ "${tool%% *}" = curl ] || fail "$tool failed in silence"
+    fi
+    rm -f "$TEST_TMP/copy" "$TEST_TMP/copy.tar"
+done
+# mv copies, and then can't remove: loud, and the copy is whole
+! mv "$plan/backup" "$TEST_TMP/copy" 2>/dev/null || fail "mv removed the backup"
+[ ! -e "$TEST_TMP/copy" ] || whole mv
+: "--- with a size that is exact, the others, too"
+echo none >"$plan/compression"
+rsync "$plan/backup" "$TEST_TMP/copy" && whole 'rsync of an exact size'
+if command -v curl >/dev/null; then
+    curl -s -o "$TEST_TMP/copy" "file://$plan/backup" && whole 'curl of an exact size'
+fi
+tar -cf "$TEST_TMP/copy.tar" -C "$plan" backup && tar -xOf "$TEST_TMP/copy.tar" >"$TEST_TMP/copy" && whole tar
+echo gzip >"$plan/compression"
 # rsync cannot know the size before: the whole, or loud
 if rsync "$plan/backup" "$TEST_TMP/copy" 2>"$TEST_TMP/rsync"; then
     whole rsync
