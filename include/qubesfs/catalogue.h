@@ -208,4 +208,19 @@ int catalogue_export_qid(const struct catalogue *catalogue, enum catalogue_form 
 int catalogue_mark_backup(const char *path, const int *qids, size_t count,
                           int64_t seconds_since_1970, struct error *ret_error);
 
+/**
+ * Makes a VM's firewall.xml of the form that `form` wants (R3: <QubesFirewallRules>, R4: <firewall
+ * version="2">) from one of the other form: from R3's as Qubes itself does when it moves a VM to
+ * R4, and back as far as R3 can say it.  Rules that have expired by `now` are not taken over.  The
+ * result never lets through what the document does not: an accept that can't be said is left out, a
+ * drop may become wider, and where that does not help there is no result.
+ *
+ * `path` is for messages only.  `ret_document` and `ret_left_out` (lines, maybe none, that say what
+ * is otherwise now) are to be freed.  Returns 0, -EINVAL (no such document) or -EOPNOTSUPP (rules
+ * that can't be said in that form) with the reason in `ret_error`, or -ENOMEM.
+ */
+int firewall_convert(const char *path, const void *untrusted_document, size_t length,
+                     enum catalogue_form form, time_t now, char **ret_document, char **ret_left_out,
+                     struct error *ret_error);
+
 #endif
