@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# time limit: 300
 # The mount ends in order in the middle of a storm of events: by fusermount3, by umount, by SIGTERM.
 . "$(dirname "$0")/../lib/mount.sh"
 requires inotifywait
@@ -31,7 +32,7 @@ for way in fusermount3 umount term fusermount3 umount term; do
     commands 2>/dev/null &
     commanding=$!
     sleep 0.$((RANDOM % 5 + 4))
-    [ -s "$TEST_TMP/watch.all" ] || fail "no storm"
+    until_true 10 test -s "$TEST_TMP/watch.all" || fail "no storm"
     pid=$QFS_PID
     QFS_PID=
     case $way in
@@ -39,7 +40,7 @@ for way in fusermount3 umount term fusermount3 umount term; do
     umount) umount -l "$P" ;;
     term) kill "$pid" ;;
     esac
-    until_true 15 _ended "$pid" || { kill -KILL "$pid"; fail "$way: the daemon does not end"; }
+    until_true 60 _ended "$pid" || { kill -KILL "$pid"; fail "$way: the daemon does not end"; }
     status=0
     wait "$pid" || status=$?
     kill $storming $commanding
