@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "internal.h"
 
@@ -134,6 +135,42 @@ static void leave_out(const struct adding *adding, const char *base, const char 
         text_printf(&adding->job->left_out, "%s\t%s\n", adding->vm->name, what);
 }
 
+/*
+ * The rules as the backup's own release reads them.  A VM that comes back without any may reach
+ * everything, so nothing is done in silence: what can't be read now is an error, and what can't be
+ * said there is told.
+ */
+static int add_firewall(const struct adding *adding)
+{
+    struct item item = {.vm = adding->vm};
+    char *rules CLEANUP_FREE = NULL, *left_out CLEANUP_FREE = NULL;
+    struct job *job = adding->job;
+    struct error error;
+    size_t length;
+    int result = host_vm_firewall(job->service->host, adding->vm, &rules, &length);
+
+    if (result == -ENOENT)
+        return 0;
+    if (result < 0)
+        return error_set(adding->error, result, "%s: can't read the firewall's rules: %s",
+                         adding->vm->name, strerror(-result));
+    result = firewall_convert("firewall.xml", rules, length, job_form(job), time(NULL), &item.text,
+                              &left_out, &error);
+    if (result == -ENOMEM)
+        return out_of_memory(adding);
+    if (result < 0) {
+        text_printf(&job->left_out,
+                    "%s\tfirewall.xml: ALL its rules, it may reach everything if restored: %s\n",
+                    adding->vm->name, error.text);
+        return 0;
+    }
+    for (const char *at = left_out; *at; at += strcspn(at, "\n") + 1)
+        text_printf(&job->left_out, "%s\tfirewall.xml: %.*s\n", adding->vm->name,
+                    (int)strcspn(at, "\n"), at);
+    item.name = format("%s/firewall.xml", adding->prefix);
+    return add_item(job, item) ? out_of_memory(adding) : 0;
+}
+
 /* An R3 host's VM in format 3, but for a template. */
 static int add_r3(const struct adding *adding)
 {
@@ -173,11 +210,14 @@ static int add_r4_as_r3(const struct adding *adding, bool is_template)
     static const char *const both[] = {"root", "private"};
     int result;
 
-    leave_out(adding, "firewall.xml", "firewall.xml: rules of R4, which R3 can't read");
     leave_out(adding, "notes.txt", "notes.txt");
-    if (is_template)
+    if (is_template) {
+        leave_out(adding, "firewall.xml", "firewall.xml: a template's rules");
         return add_images(adding, both, ARRAY_SIZE(both));
+    }
     result = add_image(adding, "private");
+    if (result == 0)
+        result = add_firewall(adding);
     return result == 0 && adding->vm->entry->updateable ? add_image(adding, "root") : result;
 }
 
@@ -209,8 +249,8 @@ static int add_r4(const struct adding *adding)
             result = add_image(adding, "root");
         if (result == 0)
             result = add_image(adding, "private");
-        leave_out(adding, file_name(adding->vm, "firewall_conf", "firewall.xml"),
-                  "firewall.xml: rules of R3, which R4 can't read");
+        if (result == 0)
+            result = add_firewall(adding);
         leave_out(adding, "whitelisted-appmenus.list", "whitelisted-appmenus.list");
     }
     if (result == 0 && !from_r3)
