@@ -53,13 +53,11 @@ expect_errno EPERM rename "$backups/usb" "$backups/other"
 expect_errno EPERM mkdir "$plan/sub"
 expect_errno EPERM unlink "$plan/format"
 watch_clear plans
-exec 7<"$backups/usb/format"
 rmdir "$backups/usb"
 watch_exactly plans 'DELETE,ISDIR backups/usb'
 [ ! -e "$backups/usb" ] || fail "usb is still there"
 expect_errno ENOENT stat "$backups/usb/format"
 expect_errno ENOENT rmdir "$backups/usb"
-exec 7<&-
 longest=$(printf '%064d' 0)
 mkdir "$backups/$longest" "$backups/A.b_c-9"
 rmdir "$backups/$longest"
