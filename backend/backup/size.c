@@ -159,7 +159,8 @@ int item_measure(const struct job *job, struct item *item, struct error *ret_err
     int result;
 
     if (item->text) {
-        item->size = (struct archive_size){archive_data_size(strlen(item->text)), 0};
+        item->size =
+            (struct archive_size){archive_data_size(strlen(item->text)), strlen(item->text)};
         return 0;
     }
     if (item->image_count > 0 && item->images[0].open.fd >= 0)

@@ -6,6 +6,7 @@
 #ifndef HOST_FAKE_H
 #define HOST_FAKE_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -152,6 +153,24 @@ char *host_vm_directory(struct host *host, const struct vm *vm)
     snprintf(path, sizeof(path), "/var/lib/qubes/%s/%s",
              vm->vm_class == VM_CLASS_TEMPLATE ? "vm-templates" : "appvms", vm->name);
     return host_path(host, path);
+}
+
+int host_vm_firewall(struct host *host, const struct vm *vm, char **ret_text, size_t *ret_length)
+{
+    char *directory CLEANUP_FREE = host_vm_directory(host, vm), *path CLEANUP_FREE = NULL;
+    char *text = calloc(1, 65536);
+    FILE *file;
+
+    assert_true(directory && text && asprintf(&path, "%s/firewall.xml", directory) > 0);
+    file = fopen(path, "r");
+    if (!file) {
+        free(text);
+        return -ENOENT;
+    }
+    *ret_length = fread(text, 1, 65535, file);
+    *ret_text = text;
+    fclose(file);
+    return 0;
 }
 
 void host_journal_add(struct host *host, const char *format, ...)
