@@ -231,7 +231,7 @@ static void reply_plan(fuse_req_t request, struct node *node)
     entry_fill(fs, node, &entry);
     if (fuse_reply_entry(request, &entry)) {
         LOCK_SCOPE(&fs->tree.lock);
-        node_forget(node, 1);
+        node_forget(&fs->tree, node, 1);
     }
 }
 
@@ -283,7 +283,7 @@ void backups_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name)
         return;
     }
     pthread_mutex_lock(&fs->tree.lock);
-    node_detach(node);
+    node_detach(&fs->tree, node);
     pthread_mutex_unlock(&fs->tree.lock);
     fuse_reply_err(request, 0);
 }

@@ -161,7 +161,7 @@ static size_t add(fuse_req_t request, struct listing *listing, size_t place, boo
     used = fuse_add_direntry_plus(request, buffer, size, name, &entry, (off_t)place + 1);
     if (used > size && entry.ino) {
         LOCK_SCOPE(&fs->tree.lock);
-        node_forget(node, 1);
+        node_forget(&fs->tree, node, 1);
     }
     return used;
 }

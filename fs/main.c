@@ -80,9 +80,9 @@ static int start(struct fs *fs, const struct options *options, struct session **
         return result;
     if (!options->state && asprintf(&state, "%s/var/lib/qubesfs", options->root) < 0)
         return error_set(ret_error, -ENOMEM, "out of memory");
-    result = backup_service_new(fs->host, options->root, options->store,
-                                options->state ? options->state : state, &backup_listener,
-                                &fs->backups);
+    result =
+        backup_service_new(fs->host, options->root, options->store,
+                           options->state ? options->state : state, &backup_listener, &fs->backups);
     if (!result)
         result = pool_new("qfs-disk", 16, &fs->workers);
     if (!result)
@@ -114,7 +114,7 @@ static int start(struct fs *fs, const struct options *options, struct session **
  * so fail loudly.  Then the notifier, while the mount still answers it; then the mount.  What hangs
  * in a hypervisor ends with the process.
  */
-static void stop(struct fs *fs, struct session *session)
+static void stop(struct fs *fs, struct session *session, int status)
 {
     bool hangs = false;
 
@@ -130,7 +130,7 @@ static void stop(struct fs *fs, struct session *session)
         hangs = true;
     if (hangs) {
         log_warning("the hypervisor or a disk does not answer: not waiting for it");
-        _exit(0);
+        _exit(status);
     }
     /* nobody answers any more; what was left open is closed, its secrets wiped */
     session_free(session);
@@ -221,7 +221,7 @@ int main(int argc, char **argv)
         ready_notify("STOPPING=1");
         log_info("ending");
     }
-    stop(&fs, session);
+    stop(&fs, session, result ? 1 : 0);
     options_free(&options);
     return result ? 1 : 0;
 }

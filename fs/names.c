@@ -61,7 +61,7 @@ static void appear(fuse_req_t request, fuse_ino_t parent, const char *name, cons
     entry_fill(fs, node, &entry);
     if (fuse_reply_entry(request, &entry)) {
         LOCK_SCOPE(&fs->tree.lock);
-        node_forget(node, 1);
+        node_forget(&fs->tree, node, 1);
     }
 }
 
@@ -78,7 +78,7 @@ static void vanish(fuse_req_t request, fuse_ino_t parent, const char *name, cons
     pthread_mutex_lock(&fs->tree.lock);
     node = fs->notifier.current;
     if (node && node->phase == NODE_LEAVING && strcmp(node->name, name) == 0) {
-        node_detach(node);
+        node_detach(&fs->tree, node);
         gone = true;
     }
     pthread_mutex_unlock(&fs->tree.lock);

@@ -34,7 +34,7 @@ static void queue(struct fs *fs, enum poke_kind kind, struct node *node, const c
     if (!poke) {
         log_error("out of memory: a change is not told");
         if (kind == POKE_VANISHED)
-            node_detach(node);
+            node_detach(&fs->tree, node);
         else if (kind == POKE_APPEARED && node->phase == NODE_HIDDEN)
             node_attach(node);
         return;
@@ -147,7 +147,7 @@ static void tell_appeared(struct fs *fs, struct node *node)
         if (attached)
             log_error("%s cannot appear: %s", node->name, strerror(-attached));
         else if (node->phase == NODE_HIDDEN)
-            node_detach(node); /* its directory goes, and nobody else knows of it */
+            node_detach(&fs->tree, node); /* its directory goes, and nobody else knows of it */
     }
     pthread_mutex_unlock(&fs->tree.lock);
 }
@@ -161,7 +161,7 @@ static struct node *known_child(struct fs *fs, struct node *directory)
 
         if (node_known(child))
             return node_ref(child);
-        node_detach(child);
+        node_detach(&fs->tree, child);
     }
     return NULL;
 }
@@ -224,7 +224,7 @@ static void tell_vanished(struct fs *fs, struct node *node)
         return;
     forget_name(fs, node);
     pthread_mutex_lock(&fs->tree.lock);
-    node_detach(node);
+    node_detach(&fs->tree, node);
     pthread_mutex_unlock(&fs->tree.lock);
 }
 

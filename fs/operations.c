@@ -91,7 +91,7 @@ static void lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
         entry.entry_timeout = entry.attr_timeout = 0;
     if (fuse_reply_entry(request, &entry)) {
         LOCK_SCOPE(&fs->tree.lock);
-        node_forget(node, 1);
+        node_forget(&fs->tree, node, 1);
     }
 }
 
@@ -101,7 +101,7 @@ static void forget(fuse_req_t request, fuse_ino_t ino, uint64_t count)
 
     pthread_mutex_lock(&fs->tree.lock);
     if (ino != FUSE_ROOT_ID)
-        node_forget(request_node(request, ino), count);
+        node_forget(&fs->tree, request_node(request, ino), count);
     pthread_mutex_unlock(&fs->tree.lock);
     fuse_reply_none(request);
 }
@@ -113,7 +113,7 @@ static void forget_multi(fuse_req_t request, size_t count, struct fuse_forget_da
     pthread_mutex_lock(&fs->tree.lock);
     for (size_t i = 0; i < count; i++)
         if (forgets[i].ino != FUSE_ROOT_ID)
-            node_forget(request_node(request, forgets[i].ino), forgets[i].nlookup);
+            node_forget(&fs->tree, request_node(request, forgets[i].ino), forgets[i].nlookup);
     pthread_mutex_unlock(&fs->tree.lock);
     fuse_reply_none(request);
 }

@@ -24,8 +24,8 @@ void session_wait(struct session *session, void (*refresh)(struct fs *fs));
 /** To be called before any thread is started. */
 void session_block_signals(void);
 
-/** Ends the threads, then unmounts (if it still is mounted); what comes to the mount after that fails.
- * Answers to old requests may still be given, to nobody. */
+/** Ends the threads, then unmounts (if it still is mounted); what comes to the mount after that
+ * fails. Answers to old requests may still be given, to nobody. */
 void session_end(struct session *session);
 /** Frees an ended session: nobody answers a request any more.  NULL is fine. */
 void session_free(struct session *session);

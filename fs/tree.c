@@ -174,17 +174,21 @@ int node_attach(struct node *node)
     return 0;
 }
 
-void node_detach(struct node *node)
+void node_detach(struct tree *tree, struct node *node)
 {
     if (node->phase == NODE_GONE)
         return;
     while (node->type->kind == NODE_DIRECTORY && node->child_count > 0)
-        node_detach(node->children[node->child_count - 1]);
+        node_detach(tree, node->children[node->child_count - 1]);
     if (node->phase == NODE_HIDDEN)
         unhide(node);
     else
         take_out(node);
     node->phase = NODE_GONE;
+    if (node_known(node)) {
+        node->hidden_next = tree->departed;
+        tree->departed = node;
+    }
     node_unref(node);
 }
 
@@ -247,13 +251,26 @@ void node_looked_up(struct node *node)
         node_ref(node);
 }
 
-void node_forget(struct node *node, uint64_t count)
+static void drop_departed(struct tree *tree, struct node *node)
+{
+    struct node **place = &tree->departed;
+
+    while (*place && *place != node)
+        place = &(*place)->hidden_next;
+    if (*place)
+        *place = node->hidden_next;
+}
+
+void node_forget(struct tree *tree, struct node *node, uint64_t count)
 {
     if (node->lookups == 0)
         return;
     node->lookups -= count < node->lookups ? count : node->lookups;
-    if (node->lookups == 0)
-        node_unref(node);
+    if (node->lookups > 0)
+        return;
+    if (node->phase == NODE_GONE)
+        drop_departed(tree, node);
+    node_unref(node);
 }
 
 bool node_is_shown(const struct node *node)

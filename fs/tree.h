@@ -97,7 +97,9 @@ struct node {
     uint64_t lookups;       /* how often the kernel has it; more than 0 is one reference */
     struct node *parent;    /* NULL: not in the tree (root, HIDDEN nodes keep it as where to go) */
     char *name;             /* type->name, or its own */
-    struct node *hidden_next; /* the next one to appear there, of a HIDDEN node */
+    /* of a HIDDEN node: the next one to appear there; of a GONE one: the next that the kernel still
+     * has */
+    struct node *hidden_next;
     struct vm_object *object;
     struct backup_plan *plan;
     struct timespec born;
@@ -112,6 +114,8 @@ struct node {
 struct tree {
     pthread_mutex_t lock; /* guards the nodes; held for moments only, never across any call out */
     struct node *root;
+    struct node
+        *departed; /* GONE, but the kernel has not forgotten them yet: a list without references */
     struct node *vms;
     uint64_t next_ino;
     unsigned owner, group; /* of every file */
@@ -132,7 +136,7 @@ void node_unref(struct node *node);
  * was. */
 int node_attach(struct node *node);
 /** Takes a node and all below it out of the tree (GONE). */
-void node_detach(struct node *node);
+void node_detach(struct tree *tree, struct node *node);
 /** Gives the node (which may be in the tree) another name.  -ENOMEM leaves it as it was. */
 int node_rename(struct node *node, const char *name);
 /** Two nodes in the same directory of the tree change their names and places. */
@@ -145,7 +149,7 @@ struct node *node_hidden(const struct node *directory, const char *name);
 void node_populate(struct fs *fs, struct node *directory, const struct vm *vm);
 /** Counts one more or `count` fewer lookups by the kernel. */
 void node_looked_up(struct node *node);
-void node_forget(struct node *node, uint64_t count);
+void node_forget(struct tree *tree, struct node *node, uint64_t count);
 /** True if somebody may watch it: the kernel has it. */
 static inline bool node_known(const struct node *node)
 {

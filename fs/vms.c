@@ -143,7 +143,7 @@ static void appeared(struct fs *fs, const struct vm *vm)
 static void vanished(struct fs *fs, struct node *node)
 {
     if (node->phase == NODE_HIDDEN) {
-        node_detach(node); /* nobody has seen it */
+        node_detach(&fs->tree, node); /* nobody has seen it */
         return;
     }
     if (node->phase != NODE_VISIBLE)

@@ -85,6 +85,7 @@ struct host {
     bool connected;
     struct error_lines root_errors;
     bool root_errors_changed, catalogue_changed;
+    bool measure_next; /* disks are to be measured once the new snapshot is there */
 };
 
 /* queue.c */
@@ -150,7 +151,7 @@ struct usage usage_measure(struct host *host, const struct catalogue *catalogue,
 bool usage_equal(const struct usage *a, const struct usage *b);
 /** Measures all VMs of the snapshot on a worker and posts what differs; nothing while it is at it.
  */
-void usage_start(struct host *host);
+bool usage_start(struct host *host);
 
 /* report.c */
 /** Returns true if the lines changed. */

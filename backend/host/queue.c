@@ -183,6 +183,8 @@ static bool apply_next(struct host *host)
      * before the thread runs nobody listens, and the first snapshot is of all */
     if (host->running)
         host_publish(host);
+    if (host->measure_next && usage_start(host))
+        host->measure_next = false;
     if (message->waited_for) {
         LOCK_SCOPE(&host->lock);
         message->applied = true;

@@ -53,12 +53,15 @@ static void apply_catalogue(struct host *host, struct message *message)
     host->catalogue_changed = true;
     domains_match_all(host);
     all_dirty(host);
-    for (size_t i = 0; i < host->record_count; i++) {
+    /* the first time nobody waits yet; later a disk that hangs must not hold this thread: the
+     * worker posts what it finds */
+    for (size_t i = 0; i < host->record_count && !host->running; i++) {
         struct record *record = host->records[i];
 
         if (!record->vm && record->entry)
             record->usage = usage_measure(host, catalogue, record->entry);
     }
+    host->measure_next = host->running;
     report_apply(host, 0, "catalogue", NULL);
 }
 

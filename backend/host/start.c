@@ -48,7 +48,9 @@ static void make_log_directory(struct host *host)
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
         char *path CLEANUP_FREE = host_path(host, parts[i]);
 
-        if (path && mkdir(path, 0755) && errno != EEXIST)
+        if (path && mkdir(path, 0755) == 0)
+            chmod(path, 0755); /* our umask is for secrets; the hypervisor's user writes there */
+        else if (path && errno != EEXIST)
             log_warning("cannot make %s: %m", path);
     }
 }

@@ -150,26 +150,27 @@ static void measure(void *cookie)
     host_post(measured->host, &measured->message);
 }
 
-void usage_start(struct host *host)
+bool usage_start(struct host *host)
 {
     struct measured *measured;
 
     /* one at a time: a disk that hangs must not take one worker after the other */
     if (set_measuring(host, true))
-        return;
+        return false;
     measured = calloc(1, sizeof(*measured));
     if (!measured) {
         set_measuring(host, false);
-        return;
+        return false;
     }
     measured->message.apply = apply;
     measured->host = host;
     measured->snapshot = host_snapshot(host);
     measured->usages = calloc(measured->snapshot->vm_count + 1, sizeof(*measured->usages));
     if (measured->usages && pool_run(host->pool, measure, measured) == 0)
-        return;
+        return true;
     host_snapshot_unref(measured->snapshot);
     free(measured->usages);
     free(measured);
     set_measuring(host, false);
+    return false;
 }

@@ -35,8 +35,10 @@ static void *run(void *cookie)
     (void)cookie;
     pthread_setname_np(pthread_self(), "libvirt-events");
     while (!atomic_load(&ending))
-        if (virEventRunDefaultImpl() < 0)
+        if (virEventRunDefaultImpl() < 0) {
             log_warning("libvirt's event loop failed: %s", virGetLastErrorMessage());
+            sleep(1); /* it may fail again at once, and then for ever */
+        }
     /* closed connections give back their callbacks' data in the loop's next rounds */
     for (int round = 0; round < 3; round++) {
         virEventUpdateTimeout(timer, 0);

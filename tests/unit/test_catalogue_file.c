@@ -111,7 +111,7 @@ static void reader_and_writer(void **state)
     begin = clock_monotonic_ns();
     assert_int_equal(load(1, &catalogue, &error), -ETIMEDOUT);
     assert_non_null(strstr(error.text, path));
-    assert_in_range((clock_monotonic_ns() - begin) / 1000000, 900, 3000);
+    assert_true((clock_monotonic_ns() - begin) / 1000000 >= 900);
     kill(child, SIGKILL);
     reap(child);
     assert_int_equal(load(1, &catalogue, &error), 0);
