@@ -39,6 +39,17 @@ struct command {
     bool without_hypervisor, for_dom0;
 };
 
+/* True if the VM of the earlier snapshot has stopped; it may run again by now, under another
+ * number, when somebody else has started it. */
+static bool has_stopped(const struct vm *before, const struct vm *now)
+{
+    if (!now)
+        return true;
+    if (now->state == VM_NA)
+        return false;
+    return !vm_is_active(now) || (before->xid >= 0 && now->xid >= 0 && now->xid != before->xid);
+}
+
 /* Waits for snapshots until the VM has stopped. */
 static int wait_stopped(struct host *host, const struct vm *vm, unsigned seconds,
                         struct error *ret_error)
@@ -50,7 +61,7 @@ static int wait_stopped(struct host *host, const struct vm *vm, unsigned seconds
     for (;;) {
         const struct host_snapshot *snapshot = host_snapshot(host);
         const struct vm *now = snapshot_by_identity(snapshot, vm->identity);
-        bool stopped = !now || (!vm_is_active(now) && now->state != VM_NA);
+        bool stopped = has_stopped(vm, now);
         bool late = false, ending;
         struct timespec until = {(time_t)(end / 1000000000), (long)(end % 1000000000)};
 
@@ -102,6 +113,8 @@ static int run_restart(struct host *host, const struct vm *vm, unsigned seconds,
     now = snapshot_by_identity(snapshot, vm->identity);
     result = now ? start_vm(host, now, 0, ret_error)
                  : error_set(ret_error, -ENOENT, "\"%s\" has been removed meanwhile", vm->name);
+    if (result == -EALREADY)
+        result = 0; /* somebody else was faster */
     host_snapshot_unref(snapshot);
     return result;
 }
