@@ -161,7 +161,8 @@ int host_vm_firewall(struct host *host, const struct vm *vm, char **ret_text, si
     char *text = calloc(1, 65536);
     FILE *file;
 
-    assert_true(directory && text && asprintf(&path, "%s/firewall.xml", directory) > 0);
+    if (!directory || !text || asprintf(&path, "%s/firewall.xml", directory) < 0)
+        abort();
     file = fopen(path, "r");
     if (!file) {
         free(text);
