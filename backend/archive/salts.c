@@ -2,8 +2,8 @@
 #include "salts.h"
 
 #include <errno.h>
-#include <openssl/rand.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mac.h"
 #include "qubesfs/archive.h"
@@ -21,7 +21,7 @@ int salts_new(const unsigned char *seed, struct salts **ret_salts)
         return -ENOMEM;
     if (seed) {
         memcpy(salts->seed, seed, sizeof(salts->seed));
-    } else if (RAND_bytes(salts->seed, sizeof(salts->seed)) != 1) {
+    } else if (getentropy(salts->seed, sizeof(salts->seed)) != 0) {
         salts_free(salts);
         return -EIO;
     }

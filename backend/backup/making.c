@@ -2,7 +2,6 @@
 #include "making.h"
 
 #include <errno.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +27,8 @@ static int make_seed(struct making *making)
     if (!making->seed)
         return -ENOMEM;
     making->options.salt_seed = making->seed;
-    return RAND_priv_bytes(making->seed, ARCHIVE_SEED_SIZE) == 1 ? sent_new(&making->sent) : -EIO;
+    /* the kernel's: OpenSSL would keep a generator of its own for each thread that asks */
+    return getentropy(making->seed, ARCHIVE_SEED_SIZE) == 0 ? sent_new(&making->sent) : -EIO;
 }
 
 static int make_document(struct making *making, struct error *ret_error)

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define KEY_SIZE 16
 #define TAG_SIZE 16
@@ -57,7 +57,7 @@ int sent_new(struct sent **ret_sent)
         sent_free(sent);
         return -ENOMEM;
     }
-    if (RAND_bytes(sent->key, KEY_SIZE) != 1) {
+    if (getentropy(sent->key, KEY_SIZE) != 0) {
         sent_free(sent);
         return -EIO;
     }
