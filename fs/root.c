@@ -20,7 +20,10 @@ static const char readme[] =
     "A backup is a file. Give a passphrase once, then copy it:\n"
     "\n"
     "    cat > backups/default/passphrase       (type it, Enter, Ctrl-D)\n"
-    "    cp backups/default/backup /mnt/usb/\n"
+    "    cat backups/default/contents           what is in it, and what Qubes will miss\n"
+    "    cp backups/default/backup /mnt/usb/    cut off? man qubesfs tells how to go on\n"
+    "    cp vms/NAME/backup /mnt/usb/NAME       one VM alone\n"
+    "    mkdir backups/usb                      another plan: its own list and options\n"
     "\n"
     "More in: man qubesfs\n";
 
