@@ -96,6 +96,11 @@ static int start(struct fs *fs, const struct options *options, struct session **
     }
     if (result)
         return error_set(ret_error, result, "cannot start: %s", strerror(-result));
+    /* before the mount: a refusal waits for the host's thread; what changes waits for the notifier
+     */
+    result = host_listen(fs->host, &host_listener);
+    if (result)
+        return error_set(ret_error, result, "cannot follow the host: %s", strerror(-result));
     result = session_start(fs, options->mountpoint, options->fuse_options, ret_session, ret_error);
     if (result)
         return result;
@@ -103,9 +108,6 @@ static int start(struct fs *fs, const struct options *options, struct session **
     if (result)
         return error_set(ret_error, result, "the mount at \"%s\" does not answer: %s",
                          options->mountpoint, strerror(-result));
-    result = host_listen(fs->host, &host_listener);
-    if (result)
-        return error_set(ret_error, result, "cannot follow the host: %s", strerror(-result));
     return 0;
 }
 
