@@ -114,27 +114,33 @@ static int check_unchanged(int fd, const struct stat *before, enum tar_care care
     return 0;
 }
 
-/* A small file of a live tree: read first, so that its header tells what was there. */
+/* A small file of a live tree: read first, so that its header tells what was there.  1: nothing was
+ * stored, it is a small one no more; `status` tells what it is now. */
 static int write_small_live(struct tar_writer *writer, struct tar_member *member, int fd,
-                            const struct stat *status, const char *path, struct error *ret_error)
+                            struct stat *status, const char *path, struct error *ret_error)
 {
-    struct stat before = *status, after;
+    struct stat after;
     ssize_t got;
     int result;
 
     for (int attempt = 1;; attempt++) {
+        bool quiet;
+
         got = read_full(fd, writer->buffer, TAR_BUFFER, 0);
         if (got < 0)
             return error_set(ret_error, (int)got, "can't read %s: %s", path, strerror((int)-got));
         if (fstat(fd, &after))
             return error_set(ret_error, -errno, "can't look at %s: %s", path, strerror(errno));
-        if (!changed(&before, &after))
+        quiet = !changed(status, &after);
+        *status = after;
+        if (after.st_size >= (off_t)TAR_BUFFER)
+            return 1; /* there may be more of it than was read */
+        if (quiet)
             break;
         if (attempt == LIVE_ATTEMPTS) {
             log_info("%s was changed while it was backed up", path);
             break;
         }
-        before = after;
     }
     member->size = (uint64_t)got;
     member->time = after.st_mtim.tv_sec;
@@ -148,25 +154,41 @@ static int write_small_live(struct tar_writer *writer, struct tar_member *member
     return 0;
 }
 
+/* Finds the file's data, as large as `status` says that it is. */
+static int find_data(struct tar_member *member, int fd, const struct stat *status,
+                     struct storage_map *ret_map, const char *path, struct error *ret_error)
+{
+    int result;
+
+    member->size = (uint64_t)status->st_size;
+    member->time = status->st_mtim.tv_sec;
+    storage_map_free(ret_map);
+    result = storage_map_read(fd, member->size, ret_map);
+    if (result < 0)
+        error_set(ret_error, result, "can't find the data of %s: %s", path, strerror(-result));
+    return result;
+}
+
 int tar_write_file(struct tar_writer *writer, struct tar_member *member, int fd,
                    const struct stat *status, enum tar_care care, const char *path,
                    struct error *ret_error)
 {
     struct storage_map map CLEANUP(storage_map_free) = STORAGE_MAP_INIT;
-    bool sparse;
-    int result;
+    struct stat now = *status;
+    int result = find_data(member, fd, &now, &map, path, ret_error);
 
     writer->disk_bytes += (uint64_t)status->st_blocks * 512;
     member->type = TAR_FILE;
-    member->size = (uint64_t)status->st_size;
-    result = storage_map_read(fd, member->size, &map);
+    if (result == 0 && writer->sink && care == TAR_LIVE && !storage_map_has_holes(&map) &&
+        member->size < TAR_BUFFER) {
+        result = write_small_live(writer, member, fd, &now, path, ret_error);
+        if (result <= 0)
+            return result;
+        result = find_data(member, fd, &now, &map, path, ret_error);
+    }
     if (result < 0)
-        return error_set(ret_error, result, "can't find the data of %s: %s", path,
-                         strerror(-result));
-    sparse = storage_map_has_holes(&map);
-    if (writer->sink && care == TAR_LIVE && !sparse && member->size < TAR_BUFFER)
-        return write_small_live(writer, member, fd, status, path, ret_error);
-    result = tar_write_header(writer, member, sparse ? &map : NULL);
+        return result;
+    result = tar_write_header(writer, member, storage_map_has_holes(&map) ? &map : NULL);
     if (result < 0)
         return error_set(ret_error, result, "can't store %s: %s", path, strerror(-result));
     if (!writer->sink) {
@@ -179,7 +201,7 @@ int tar_write_file(struct tar_writer *writer, struct tar_member *member, int fd,
         if (result < 0)
             return result;
     }
-    result = check_unchanged(fd, status, care, path, ret_error);
+    result = check_unchanged(fd, &now, care, path, ret_error);
     if (result == 0) {
         result = tar_write_padding(writer);
         if (result < 0)

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
@@ -17,6 +18,9 @@
 #include "tar_links.h"
 
 #define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+
+/* deeper ones have no path that a call would take; each costs stack and an open file here */
+#define DEPTH_MAX (PATH_MAX / 2u)
 
 struct walk {
     struct tar_writer *writer;
@@ -46,6 +50,15 @@ static int fail(const struct walk *walk, int code, const char *what, const struc
 static bool may_vanish(const struct walk *walk, const struct entry *entry, int code)
 {
     return code == -ENOENT && walk->source->live && entry->parent;
+}
+
+/* What can't be opened any more is nothing that a further name of it may lead to. */
+static bool has_vanished(struct walk *walk, const struct entry *entry, int code)
+{
+    if (!may_vanish(walk, entry, code))
+        return false;
+    tar_links_forget(&walk->links, &entry->status);
+    return true;
 }
 
 /* Opens the entry: the link itself never, what it leads to if `follow`. */
@@ -102,7 +115,7 @@ static int write_symlink(struct walk *walk, const struct entry *entry)
     ssize_t length = readlinkat(entry->directory, entry->base, target, sizeof(target) - 1);
 
     if (length < 0)
-        return may_vanish(walk, entry, -errno) ? 0 : fail(walk, -errno, "read the link", entry);
+        return has_vanished(walk, entry, -errno) ? 0 : fail(walk, -errno, "read the link", entry);
     target[length] = '\0';
     member.type = TAR_SYMLINK;
     member.link_name = target;
@@ -218,12 +231,17 @@ static int write_directory(struct walk *walk, const struct entry *entry, int fd)
     struct names names CLEANUP(names_free) = {NULL, 0};
     char *name CLEANUP_FREE = NULL;
     struct entry self = *entry;
+    unsigned depth = 0;
     int result;
 
-    for (const struct entry *above = entry->parent; above; above = above->parent)
+    for (const struct entry *above = entry->parent; above; above = above->parent, depth++)
         if (above->status.st_dev == entry->status.st_dev &&
             above->status.st_ino == entry->status.st_ino)
             return fail(walk, -ELOOP, "store", entry);
+    if (depth > DEPTH_MAX)
+        return error_set(walk->error, -ENAMETOOLONG,
+                         "a directory lies more than %u levels deep, nothing can name it: %s",
+                         DEPTH_MAX, entry->path);
     if (asprintf(&name, "%s/", entry->name) < 0) {
         name = NULL;
         return fail(walk, -ENOMEM, "store", entry);
@@ -251,6 +269,7 @@ static int write_opened(struct walk *walk, struct entry *entry, bool follow)
 {
     mode_t type = entry->status.st_mode & S_IFMT;
     struct tar_member member = member_of(walk, entry);
+    struct stat before = entry->status;
     int fd CLEANUP_CLOSE = -1;
 
     if (!walk->writer->sink && walk->source->live && type == S_IFREG &&
@@ -258,13 +277,15 @@ static int write_opened(struct walk *walk, struct entry *entry, bool follow)
         return tar_count_file(walk->writer, &member, &entry->status);
     fd = open_entry(walk, entry, follow, OPEN_FLAGS);
     if (fd < 0)
-        return may_vanish(walk, entry, fd) ? 0 : fail(walk, fd, "open", entry);
+        return has_vanished(walk, entry, fd) ? 0 : fail(walk, fd, "open", entry);
     if (fstat(fd, &entry->status))
         return fail(walk, -errno, "look at", entry);
     if ((entry->status.st_mode & S_IFMT) != type)
         return error_set(walk->error, -EBUSY, "%s was replaced while it was read", entry->path);
     if (type == S_IFDIR)
         return write_directory(walk, entry, fd);
+    if (before.st_dev != entry->status.st_dev || before.st_ino != entry->status.st_ino)
+        tar_links_forget(&walk->links, &before); /* another file has its name since */
     member = member_of(walk, entry);
     return tar_write_file(walk->writer, &member, fd, &entry->status,
                           walk->source->live ? TAR_LIVE : TAR_WATCHED, entry->path, walk->error);

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "archive/tar_links.h"
+
 /* Compares a source below the test's directory with GNU tar's archive of it. */
 static void compare(const char *subdir, const char *base, const char *name, bool dereference,
                     const char *more)
@@ -290,6 +292,66 @@ static void test_changes(void **state)
     free(path);
 }
 
+/* A live file that was small when it was looked at, and is not when it is read: all of it, or
+ * nothing. */
+static void test_grown(void **state)
+{
+    static const size_t sizes[] = {1000, TAR_BUFFER - 1, TAR_BUFFER, TAR_BUFFER + 1, 1000000};
+    char *path = below("grown");
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct memory_sink memory = MEMORY_SINK, again = MEMORY_SINK;
+        struct text unused = TEXT_INIT;
+        struct archive_output output = output_to(&unused);
+        unsigned char *buffer = malloc(TAR_BUFFER);
+        struct tar_writer tar = {.sink = &memory.sink, .output = &output, .buffer = buffer};
+        struct tar_writer whole = {.sink = &again.sink, .output = &output, .buffer = buffer};
+        struct tar_member member = {.name = "user/grown", .mode = 0640};
+        struct stat before, now;
+        struct error error = {0};
+        int fd;
+
+        make_file("grown", 10, &(struct piece){0, 10}, 1);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(fstat(fd, &before), 0);
+        make_file("grown", (off_t)sizes[i], &(struct piece){0, sizes[i]}, 1);
+        assert_int_equal(fstat(fd, &now), 0);
+        assert_int_equal(tar_write_file(&tar, &member, fd, &before, TAR_LIVE, path, &error), 0);
+        assert_int_equal(tar_write_file(&whole, &member, fd, &now, TAR_WATCHED, path, &error), 0);
+        assert_same(&memory.text, &again.text, "grown");
+        text_free(&memory.text);
+        text_free(&again.text);
+        free(buffer);
+        close(fd);
+    }
+    free(path);
+}
+
+/* A further name leads only to what is in the archive, as it is now. */
+static void test_links_forgotten(void **state)
+{
+    struct stat one = {.st_dev = 1, .st_ino = 7, .st_size = 5}, other = one;
+    struct tar_links links = {NULL};
+    const char *name;
+
+    (void)state;
+    assert_int_equal(tar_links_find(&links, &one, "a", &name), 0);
+    assert_null(name);
+    assert_int_equal(tar_links_find(&links, &one, "b", &name), 0);
+    assert_string_equal(name, "a");
+    tar_links_forget(&links, &one); /* `a` had gone when it was to be read */
+    assert_int_equal(tar_links_find(&links, &one, "b", &name), 0);
+    assert_null(name);
+    other.st_size = 6; /* the number was given to another file */
+    assert_int_equal(tar_links_find(&links, &other, "c", &name), 0);
+    assert_null(name);
+    assert_int_equal(tar_links_find(&links, &other, "d", &name), 0);
+    assert_string_equal(name, "c");
+    tar_links_forget(&links, &(struct stat){.st_ino = 8});
+    tar_links_free(&links);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +366,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_links_below_root, directory_setup, directory_teardown),
         cmocka_unit_test_setup_teardown(test_refusals, directory_setup, directory_teardown),
         cmocka_unit_test_setup_teardown(test_changes, directory_setup, directory_teardown),
+        cmocka_unit_test_setup_teardown(test_grown, directory_setup, directory_teardown),
+        cmocka_unit_test(test_links_forgotten),
     };
 
     if (!have("tar") || system("tar --version | grep -q 'GNU tar'") != 0) {
