@@ -67,6 +67,7 @@ struct backup_plan {
     struct timespec status_changed;
     uint64_t status_told_ns;
     struct making *kept; /* what a copy that was cut off can be gone on with; NULL: nothing */
+    uint64_t begun;      /* the number of the backup that began last */
     bool forgotten;      /* removed, or the service ends: nothing is kept any more */
 };
 

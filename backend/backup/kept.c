@@ -20,6 +20,18 @@ static bool holds_volumes(const struct making *making)
     return false;
 }
 
+void kept_begin(struct backup_plan *plan, struct making *making)
+{
+    struct making *old;
+
+    pthread_mutex_lock(&plan->lock);
+    making->number = ++plan->begun;
+    old = plan->kept;
+    plan->kept = NULL;
+    pthread_mutex_unlock(&plan->lock);
+    making_free(old);
+}
+
 void kept_put(struct backup_plan *plan, struct making *making)
 {
     struct making *old = making;
@@ -31,8 +43,10 @@ void kept_put(struct backup_plan *plan, struct making *making)
     }
     making->keep_until_ns = clock_monotonic_ns() + seconds * 1000000000ull;
     pthread_mutex_lock(&plan->lock);
-    /* removed, or the passphrase is another one by now: nobody may have it any more */
-    if (!plan->forgotten && plan_same_secret(plan->passphrase, making->passphrase)) {
+    /* removed, or the passphrase is another one by now: nobody may have it any more; and a newer
+     * one, at work or kept, is the one to go on with */
+    if (!plan->forgotten && making->number == plan->begun &&
+        plan_same_secret(plan->passphrase, making->passphrase)) {
         old = plan->kept;
         plan->kept = making;
     }
@@ -66,11 +80,13 @@ void kept_drop(struct backup_plan *plan)
 
 void kept_expire(struct backup_plan *plan, uint64_t now_ns)
 {
-    bool expired;
+    struct making *expired = NULL;
 
     pthread_mutex_lock(&plan->lock);
-    expired = plan->kept && plan->kept->keep_until_ns <= now_ns;
+    if (plan->kept && plan->kept->keep_until_ns <= now_ns) {
+        expired = plan->kept;
+        plan->kept = NULL;
+    }
     pthread_mutex_unlock(&plan->lock);
-    if (expired)
-        kept_drop(plan);
+    making_free(expired);
 }

@@ -308,15 +308,22 @@ int layout_add_vm(struct job *job, const struct vm *vm, struct error *ret_error)
 int layout_add_home(struct job *job)
 {
     const char *home = owners_home(job->owners), *base;
+    char *trimmed CLEANUP_FREE = home ? strdup(home) : NULL;
     struct item item = {.live = true};
     struct stat status;
 
     if (!home)
         return 0;
-    base = strrchr(home, '/') + 1;
-    item.path = host_path(job->service->host, home);
-    item.name = format("dom0-home/%s", base);
-    if (!*base || (item.path && lstat(item.path, &status) && errno == ENOENT)) {
+    if (!trimmed)
+        return -ENOMEM;
+    for (size_t end = strlen(trimmed); end > 0 && trimmed[end - 1] == '/'; end--)
+        trimmed[end - 1] = '\0';
+    base = strrchr(trimmed, '/');
+    if (!base)
+        return 0; /* "/" is nobody's home alone */
+    item.path = host_path(job->service->host, trimmed);
+    item.name = format("dom0-home/%s", base + 1);
+    if (item.path && lstat(item.path, &status) && errno == ENOENT) {
         free_item(&item);
         return 0;
     }

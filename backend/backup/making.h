@@ -22,7 +22,8 @@ struct making {
     uint64_t bound;     /* the stream may not become longer: see run_write */
     uint64_t tar_bytes; /* of all inner archives */
     struct sent *sent;
-    bool finished; /* all was made and read */
+    bool finished;   /* all was made and read */
+    uint64_t number; /* of the plan's backups: see kept_put */
     uint64_t keep_until_ns;
 };
 
@@ -39,7 +40,10 @@ void making_free(struct making *making);
 
 /* kept.c: what plans keep.  All take the plan's lock. */
 
-/** The plan keeps this one from now on, in place of another; takes it over. */
+/** It has begun: gives it a number, and lets go of the one that was kept. */
+void kept_begin(struct backup_plan *plan, struct making *making);
+/** The plan keeps this one from now on, in place of another; takes it over.  One that began before
+ * another did is let go instead: who goes on with that one must not get the bytes of this one. */
 void kept_put(struct backup_plan *plan, struct making *making);
 /** Takes out what can be gone on with at `offset`, for the one VM or (NULL) the plan; NULL: there
  * is nothing such. */

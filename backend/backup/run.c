@@ -106,7 +106,7 @@ static int run_begin(void *cookie, uint64_t offset, struct error *ret_error)
         return go_on(run, ret_error);
     result = making_new(run->plan, run->vm_name, &run->making, ret_error);
     if (result == 0)
-        kept_drop(run->plan);
+        kept_begin(run->plan, run->making);
     return result;
 }
 
@@ -158,11 +158,11 @@ static void report_end(struct run *run, int result, uint64_t bytes, const struct
         report(run, &cancelled);
         progress_end(&run->progress, STATUS_CANCELLED, cancelled.text);
     } else if (result == -ECANCELED) {
-        error_set(
-            &cancelled, result,
-            "given up by its reader after %llu bytes: for an hour a copy can go on from where "
-            "it was cut off",
-            (unsigned long long)bytes);
+        error_set(&cancelled, result,
+                  "given up by its reader after %llu bytes: for an hour, unless another one "
+                  "begins, a copy "
+                  "can go on from where it was cut off",
+                  (unsigned long long)bytes);
         log_info("backup %s: %s", what, cancelled.text);
         if (run->told)
             progress_end(&run->progress, STATUS_FAILED, cancelled.text);

@@ -128,6 +128,20 @@ else
 fi
 rm -f "$copy.2"
 
+: "--- two at once: the newer one is gone on with, whichever is cut off last"
+echo gzip >"$plan/compression"
+printf '%s\n' work personal sys-firewall >"$plan/include"
+pv -q -L 5m "$backup" >"$copy" &
+pid=$!
+until_true 5 test -s "$copy" || fail "it does not run"
+head -c 3000000 "$backup" >"$copy.2"
+kill -KILL $pid
+wait $pid || true
+until_true 5 few_threads || fail "$(threads) threads are left"
+tail -c +3000001 "$backup" >>"$copy.2"
+restored "$copy.2"
+rm -f "$copy.2"
+
 : "--- a reader that goes away leaves no thread and no memory"
 printf '%s\n' work personal >"$plan/include"
 for i in 1 2 3; do
