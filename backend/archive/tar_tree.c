@@ -5,13 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 
 #include "qubesfs/log.h"
 #include "tar_images.h"
@@ -216,15 +214,6 @@ static int write_child(struct walk *walk, const struct entry *parent, int fd, co
     return write_entry(walk, &child);
 }
 
-/* True for a directory where another file system begins that lives in some process. */
-static bool is_foreign(const struct entry *entry, int fd)
-{
-    struct statfs status;
-
-    return entry->parent && entry->parent->status.st_dev != entry->status.st_dev &&
-           fstatfs(fd, &status) == 0 && status.f_type == FUSE_SUPER_MAGIC;
-}
-
 static int write_directory(struct walk *walk, const struct entry *entry, int fd)
 {
     struct tar_member member = member_of(walk, entry);
@@ -252,10 +241,6 @@ static int write_directory(struct walk *walk, const struct entry *entry, int fd)
     result = write_header(walk, &self, &member);
     if (result < 0)
         return result;
-    if (walk->source->live && is_foreign(entry, fd)) {
-        log_info("%s is left out of the backup: a FUSE file system is mounted there", entry->path);
-        return 0;
-    }
     result = read_names(fd, &names);
     if (result < 0)
         return fail(walk, result, "list", entry);
@@ -318,15 +303,63 @@ static int follow_link(struct walk *walk, struct entry *entry, bool *ret_danglin
     return fstat(fd, &entry->status) ? fail(walk, -errno, "look at", entry) : 0;
 }
 
-/* True for what is mounted in a live tree and can't even be looked at: another user's FUSE file
- * system, or one whose process has died.  Asked for nothing, statx tells the device all the same.
- */
-static bool is_out_of_reach(const struct walk *walk, const struct entry *entry, int code)
+/* True if the kernel's list of mounts says that the device is a file system that lives in some
+ * process.  Asking that file system itself might take for ever. */
+static bool is_fuse(dev_t device)
+{
+    FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+
+    while (mounts && !found && getline(&line, &size, mounts) > 0) {
+        const char *type = strstr(line, " - ");
+        unsigned major_number, minor_number;
+
+        found = type && strncmp(type + 3, "fuse", 4) == 0 &&
+                sscanf(line, "%*u %*u %u:%u", &major_number, &minor_number) == 2 &&
+                makedev(major_number, minor_number) == device;
+    }
+    free(line);
+    if (mounts)
+        fclose(mounts);
+    return found;
+}
+
+/* What the kernel knows of an entry of a live tree without asking a file system's process; of local
+ * disks that is all. */
+static int look_without_asking(const struct entry *entry, struct stat *ret_status)
 {
     struct statx status;
 
-    if (!walk->source->live || !entry->parent)
-        return false;
+    if (statx(entry->directory, entry->base,
+              AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_BASIC_STATS,
+              &status))
+        return -errno;
+    *ret_status = (struct stat){
+        .st_dev = makedev(status.stx_dev_major, status.stx_dev_minor),
+        .st_ino = status.stx_ino,
+        .st_mode = status.stx_mode,
+        .st_nlink = status.stx_nlink,
+        .st_uid = status.stx_uid,
+        .st_gid = status.stx_gid,
+        .st_rdev = makedev(status.stx_rdev_major, status.stx_rdev_minor),
+        .st_size = (off_t)status.stx_size,
+        .st_blksize = (blksize_t)status.stx_blksize,
+        .st_blocks = (blkcnt_t)status.stx_blocks,
+        .st_mtim = {status.stx_mtime.tv_sec, status.stx_mtime.tv_nsec},
+        .st_ctim = {status.stx_ctime.tv_sec, status.stx_ctime.tv_nsec},
+    };
+    return 0;
+}
+
+/* True for what is mounted in a live tree and can't even be looked at: another user's FUSE file
+ * system, or one whose process has died.  Asked for nothing, statx tells the device all the same.
+ */
+static bool is_out_of_reach(const struct entry *entry, int code)
+{
+    struct statx status;
+
     if (code == -ENOTCONN)
         return true;
     return code == -EACCES &&
@@ -334,21 +367,28 @@ static bool is_out_of_reach(const struct walk *walk, const struct entry *entry, 
            makedev(status.stx_dev_major, status.stx_dev_minor) != entry->parent->status.st_dev;
 }
 
+/* `ret_there` false: it is to be passed over. */
 static int look_at(const struct walk *walk, struct entry *entry, bool *ret_there)
 {
     int code;
 
     *ret_there = true;
-    if (fstatat(entry->directory, entry->base, &entry->status, AT_SYMLINK_NOFOLLOW) == 0)
+    if (!walk->source->live || !entry->parent)
+        return fstatat(entry->directory, entry->base, &entry->status, AT_SYMLINK_NOFOLLOW) == 0
+                   ? 0
+                   : fail(walk, -errno, "look at", entry);
+    code = look_without_asking(entry, &entry->status);
+    if (code == 0 &&
+        (entry->status.st_dev == entry->parent->status.st_dev || !is_fuse(entry->status.st_dev)))
         return 0;
-    code = -errno;
     *ret_there = false;
     if (may_vanish(walk, entry, code))
         return 0;
-    if (!is_out_of_reach(walk, entry, code))
+    if (code < 0 && !is_out_of_reach(entry, code))
         return fail(walk, code, "look at", entry);
-    log_info("%s is left out of the backup: something is mounted there that can't be reached",
-             entry->path);
+    log_info("%s is left out of the backup: %s", entry->path,
+             code == 0 ? "a FUSE file system is mounted there"
+                       : "something is mounted there that can't be reached");
     return 0;
 }
 
