@@ -163,7 +163,7 @@ static int find_data(struct tar_member *member, int fd, const struct stat *statu
     member->size = (uint64_t)status->st_size;
     member->time = status->st_mtim.tv_sec;
     storage_map_free(ret_map);
-    result = storage_map_read(fd, member->size, ret_map);
+    result = storage_map_read(fd, member->size, STORAGE_EXTENTS_MAX, ret_map);
     if (result < 0)
         error_set(ret_error, result, "can't find the data of %s: %s", path, strerror(-result));
     return result;

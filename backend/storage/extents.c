@@ -8,7 +8,27 @@
 
 #define SECTOR 512u
 
-static int add_extent(struct storage_map *map, size_t *capacity, uint64_t begin, uint64_t end)
+/* Takes holes of up to `hole` bytes for data. */
+static void fill_holes(struct storage_map *map, uint64_t hole)
+{
+    size_t kept = 0;
+
+    for (size_t i = 1; i < map->count; i++) {
+        struct storage_extent *last = &map->extents[kept], *next = &map->extents[i];
+        uint64_t gap = next->offset - (last->offset + last->length);
+
+        if (gap <= hole) {
+            map->data_bytes += gap;
+            last->length += gap + next->length;
+        } else {
+            map->extents[++kept] = *next;
+        }
+    }
+    map->count = kept + 1;
+}
+
+static int add_extent(struct storage_map *map, size_t *capacity, size_t extents_max, uint64_t begin,
+                      uint64_t end)
 {
     struct storage_extent *last = map->count > 0 ? &map->extents[map->count - 1] : NULL;
     struct storage_extent *grown;
@@ -25,6 +45,9 @@ static int add_extent(struct storage_map *map, size_t *capacity, uint64_t begin,
         }
         return 0;
     }
+    if (map->count >= extents_max)
+        for (uint64_t hole = 4096; map->count > 1 && map->count > extents_max / 2; hole *= 2)
+            fill_holes(map, hole);
     if (map->count == *capacity) {
         *capacity = *capacity ? 2 * *capacity : 16;
         grown = reallocarray(map->extents, *capacity, sizeof(*grown));
@@ -37,7 +60,7 @@ static int add_extent(struct storage_map *map, size_t *capacity, uint64_t begin,
     return 0;
 }
 
-int storage_map_read(int fd, uint64_t size, struct storage_map *ret_map)
+int storage_map_read(int fd, uint64_t size, size_t extents_max, struct storage_map *ret_map)
 {
     struct storage_map map CLEANUP(storage_map_free) = {.size = size};
     size_t capacity = 0;
@@ -63,7 +86,7 @@ int storage_map_read(int fd, uint64_t size, struct storage_map *ret_map)
             if (hole < 0)
                 return -errno;
         }
-        result = add_extent(&map, &capacity, (uint64_t)data, (uint64_t)hole);
+        result = add_extent(&map, &capacity, extents_max, (uint64_t)data, (uint64_t)hole);
         if (result < 0)
             return result;
         at = (uint64_t)hole;

@@ -77,10 +77,13 @@ struct storage_map {
 /**
  * Finds the data below `size` bytes of the open file by SEEK_DATA and SEEK_HOLE.  Extents begin and
  * end on multiples of 512 (or at `size`), as tar's sparse members need them.  A file system that
- * can't tell answers one extent.  The file's position is not used nor kept. Returns 0 and fills
- * `ret_map` (to be freed by storage_map_free), -ENOMEM, or lseek's errno.
+ * can't tell answers one extent.  Where there would be more than `extents_max` (at least 2, usually
+ * STORAGE_EXTENTS_MAX; a VM can punch any number of holes into its image), the smallest holes count
+ * as data.  The file's position is not used nor kept.  Returns 0 and fills `ret_map` (to be freed
+ * by storage_map_free), -ENOMEM, or lseek's errno.
  */
-int storage_map_read(int fd, uint64_t size, struct storage_map *ret_map);
+int storage_map_read(int fd, uint64_t size, size_t extents_max, struct storage_map *ret_map);
+#define STORAGE_EXTENTS_MAX ((size_t)1 << 20)
 /** Frees the extents.  Fine on an empty one. */
 void storage_map_free(struct storage_map *map);
 

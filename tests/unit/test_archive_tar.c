@@ -328,6 +328,45 @@ static void test_grown(void **state)
     free(path);
 }
 
+/* However many holes a VM punches, the map stays small, and no byte is lost. */
+static void test_many_holes(void **state)
+{
+    struct storage_map map = STORAGE_MAP_INIT;
+    struct piece pieces[200];
+    char *path = below("holes");
+    off_t size = 0;
+    uint64_t bytes = 0, end = 0;
+    size_t found = 0;
+    int fd;
+
+    (void)state;
+    for (size_t i = 0; i < 200; i++) {
+        pieces[i] = (struct piece){size, 65536};
+        size += 65536 + (off_t)(65536 << (i % 3));
+    }
+    make_file("holes", size, pieces, 200);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    for (size_t limit = 2; limit < 260; limit += 7) {
+        assert_int_equal(storage_map_read(fd, (uint64_t)size, limit, &map), 0);
+        assert_true(map.count <= limit);
+        assert_true(limit < 200 || map.count == 200);
+        bytes = end = found = 0;
+        for (size_t i = 0; i < map.count; i++) {
+            assert_true(i == 0 || map.extents[i].offset > end);
+            end = map.extents[i].offset + map.extents[i].length;
+            bytes += map.extents[i].length;
+            for (; found < 200 && (uint64_t)pieces[found].offset < end; found++)
+                assert_true((uint64_t)pieces[found].offset >= map.extents[i].offset &&
+                            (uint64_t)pieces[found].offset + 65536 <= end);
+        }
+        assert_int_equal(found, 200);
+        assert_int_equal(bytes, map.data_bytes);
+        storage_map_free(&map);
+    }
+    close(fd);
+    free(path);
+}
+
 /* A further name leads only to what is in the archive, as it is now. */
 static void test_links_forgotten(void **state)
 {
@@ -367,6 +406,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refusals, directory_setup, directory_teardown),
         cmocka_unit_test_setup_teardown(test_changes, directory_setup, directory_teardown),
         cmocka_unit_test_setup_teardown(test_grown, directory_setup, directory_teardown),
+        cmocka_unit_test_setup_teardown(test_many_holes, directory_setup, directory_teardown),
         cmocka_unit_test(test_links_forgotten),
     };
 
