@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,6 +165,33 @@ int archive_writer_finish(struct archive_writer *writer, struct error *ret_error
     if (result < 0)
         return error_set(ret_error, result, "can't end the backup: %s", strerror(-result));
     return 0;
+}
+
+int archive_write_cut(const struct archive_options *options, const struct archive_output *output,
+                      const char *name, size_t length)
+{
+    static const unsigned char zeros[16384];
+    unsigned char header[TAR_BLOCK];
+    char *member_name CLEANUP_FREE = NULL;
+    struct tar_member member = {
+        .type = TAR_FILE, .mode = 0644, .size = CHUNK_SIZE, .time = options->time};
+    int result;
+
+    if (asprintf(&member_name, "%s.000%s", name, options->format == 4 ? ".enc" : "") < 0) {
+        member_name = NULL;
+        return -ENOMEM;
+    }
+    member.name = member_name;
+    result = tar_header_ustar(header, &member);
+    if (result == 0)
+        result = output->write(output->cookie, header, sizeof(header));
+    while (result == 0 && length > 0) {
+        size_t piece = length < sizeof(zeros) ? length : sizeof(zeros);
+
+        result = output->write(output->cookie, zeros, piece);
+        length -= piece;
+    }
+    return result;
 }
 
 void archive_writer_free(struct archive_writer *writer)

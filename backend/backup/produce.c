@@ -23,6 +23,8 @@ struct producer {
     size_t next_part;
     uint64_t made; /* place in the stream of the next byte */
     int failed;    /* what `begin` can't tell */
+
+    const char *at_work; /* the file's name in the archive; the caller's thread has this one */
 };
 
 /* Only what the reader has not yet. */
@@ -136,8 +138,8 @@ static void cleanup_writer(struct archive_writer **writer)
     archive_writer_free(*writer);
 }
 
-static int write_all(const struct producer *producer, const struct archive_output *output,
-                     size_t part, struct error *ret_error)
+static int write_all(struct producer *producer, const struct archive_output *output, size_t part,
+                     struct error *ret_error)
 {
     struct making *making = producer->making;
     struct archive_writer *writer CLEANUP(cleanup_writer) = NULL;
@@ -150,8 +152,10 @@ static int write_all(const struct producer *producer, const struct archive_outpu
         result = archive_write_data(writer, "qubes.xml", making->document, making->document_length,
                                     ret_error);
     for (size_t i = part > PART_FIRST_ITEM ? part - PART_FIRST_ITEM : 0;
-         result == 0 && i < making->job.count; i++)
+         result == 0 && i < making->job.count; i++) {
+        producer->at_work = making->job.items[i].name;
         result = write_item(producer, writer, i, ret_error);
+    }
     return result == 0 ? archive_writer_finish(writer, ret_error) : result;
 }
 
@@ -172,7 +176,8 @@ int produce(struct making *making, struct backup_stream *stream, uint64_t offset
                                 .stream = stream,
                                 .output = output,
                                 .progress = progress,
-                                .offset = offset};
+                                .offset = offset,
+                                .at_work = "qubes.xml"};
     const struct archive_output checked = {&producer, take, cancelled, begin, piece};
     size_t part = 0;
     int result = 0;
@@ -187,6 +192,10 @@ int produce(struct making *making, struct backup_stream *stream, uint64_t offset
     result = write_all(&producer, &checked, part, ret_error);
     if (result == 0 && sent_finish(making->sent) < 0)
         result = -ESTALE;
+    /* the read that has the error has no bytes, so those must be there that a whole read before it
+     * takes; what can't be gone on with stays as it was cut before */
+    if (result < 0 && result != -ESTALE && result != -ECANCELED && producer.made > offset)
+        archive_write_cut(&making->options, output, producer.at_work, STREAM_READ_MAX);
     if (result == -ESTALE)
         return error_set(ret_error, -EBUSY,
                          "what is backed up has changed since a part of it was sent, so the copy "

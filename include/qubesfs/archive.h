@@ -141,6 +141,15 @@ int archive_write_source(struct archive_writer *writer, const struct archive_sou
                          struct error *ret_error);
 /** Waits until the output has taken all.  An archive is whole only after this returned 0. */
 int archive_writer_finish(struct archive_writer *writer, struct error *ret_error);
+/**
+ * The backup failed while `name` was stored, its writer is gone: begins one more outer member of it
+ * and leaves that cut.  What came before may end between two members, and whoever overlooks a
+ * reader's error would have a well-formed archive that lacks files.  `length` bytes of zeros follow
+ * the header.  0, -ENOMEM, or the output's errno.
+ */
+int archive_write_cut(const struct archive_options *options, const struct archive_output *output,
+                      const char *name, size_t length);
+
 /** Frees the writer and wipes what it derived from the passphrase.  NULL is fine. */
 void archive_writer_free(struct archive_writer *writer);
 
