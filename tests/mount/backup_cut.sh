@@ -26,6 +26,6 @@ for size in 512 10240 1M; do
     if tar -ti <"$TEST_TMP/copy" >"$TEST_TMP/names" 2>"$TEST_TMP/tar"; then
         fail "well-formed: $(tail -n 3 "$TEST_TMP/names")"
     fi
-    grep -q 'personal/private.img.003.hmac' "$TEST_TMP/names" || fail "$(cat "$TEST_TMP/names")"
+    grep -q 'personal/private.img.001.hmac' "$TEST_TMP/names" || fail "$(cat "$TEST_TMP/names")"
     grep -q 'EOF' "$TEST_TMP/tar" || fail "$(cat "$TEST_TMP/tar")"
 done
