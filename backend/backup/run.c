@@ -3,6 +3,7 @@
 #include "run.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +50,8 @@ static int enter(struct run *run)
 
 static void leave(struct run *run)
 {
+    /* what OpenSSL keeps for this thread goes now: the process may end before the thread does */
+    OPENSSL_thread_stop();
     LOCK_SCOPE(&run->service->lock);
     run->active = run->cancelled = false;
     if (--run->service->active == 0)
