@@ -5,7 +5,6 @@
  * its files are stored as the reader expects to find them.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,18 +12,6 @@
 #include <time.h>
 
 #include "internal.h"
-
-static PRINTF(1, 2) char *format(const char *pattern, ...)
-{
-    va_list arguments;
-    char *made;
-
-    va_start(arguments, pattern);
-    if (vasprintf(&made, pattern, arguments) < 0)
-        made = NULL;
-    va_end(arguments);
-    return made;
-}
 
 /* What is being added. */
 struct adding {
@@ -73,8 +60,8 @@ static int add_file(const struct adding *adding, const char *base)
     struct item item = {.vm = adding->vm, .dereference = true};
     struct stat status;
 
-    item.path = format("%s/%s", adding->directory, base);
-    item.name = format("%s/%s", adding->prefix, base);
+    item.path = text_format("%s/%s", adding->directory, base);
+    item.name = text_format("%s/%s", adding->prefix, base);
     if (item.path && lstat(item.path, &status) && errno == ENOENT) {
         free_item(&item);
         return 0;
@@ -89,8 +76,8 @@ static int add_images(const struct adding *adding, const char *const *volumes, s
     struct item item = {.vm = adding->vm, .images = calloc(count, sizeof(*item.images))};
     int result = item.images ? 0 : out_of_memory(adding);
 
-    item.name = count == 1 ? format("%s/%s.img", adding->prefix, volumes[0])
-                           : format("%s/.", adding->prefix);
+    item.name = count == 1 ? text_format("%s/%s.img", adding->prefix, volumes[0])
+                           : text_format("%s/.", adding->prefix);
     for (size_t i = 0; result == 0 && i < count; i++) {
         struct item_image *image = &item.images[item.image_count++];
 
@@ -122,7 +109,7 @@ static const char *file_name(const struct vm *vm, const char *attribute, const c
 
 static bool is_there(const char *directory, const char *base)
 {
-    char *path CLEANUP_FREE = format("%s/%s", directory, base);
+    char *path CLEANUP_FREE = text_format("%s/%s", directory, base);
     struct stat status;
 
     return path && lstat(path, &status) == 0;
@@ -167,7 +154,7 @@ static int add_firewall(const struct adding *adding)
     for (const char *at = left_out; *at; at += strcspn(at, "\n") + 1)
         text_printf(&job->left_out, "%s\tfirewall.xml: %.*s\n", adding->vm->name,
                     (int)strcspn(at, "\n"), at);
-    item.name = format("%s/firewall.xml", adding->prefix);
+    item.name = text_format("%s/firewall.xml", adding->prefix);
     return add_item(job, item) ? out_of_memory(adding) : 0;
 }
 
@@ -200,7 +187,7 @@ static int add_template(const struct adding *adding)
     struct item item = {.vm = adding->vm, .dereference = true};
 
     item.path = strdup(adding->directory);
-    item.name = format("%s/.", adding->prefix);
+    item.name = text_format("%s/.", adding->prefix);
     return add_item(adding->job, item) ? out_of_memory(adding) : 0;
 }
 
@@ -260,24 +247,10 @@ static int add_r4(const struct adding *adding)
     if (result == 0 && adding->job->count == adding->before) {
         struct item item = {.vm = adding->vm, .text = strdup("")};
 
-        item.name = format("%s/empty", adding->prefix);
+        item.name = text_format("%s/empty", adding->prefix);
         result = add_item(adding->job, item) ? out_of_memory(adding) : 0;
     }
     return result;
-}
-
-static const char *class_directory(const struct vm *vm)
-{
-    switch (vm->vm_class) {
-    case VM_CLASS_TEMPLATE:
-    case VM_CLASS_TEMPLATE_HVM:
-        return "vm-templates";
-    case VM_CLASS_NET:
-    case VM_CLASS_PROXY:
-        return "servicevms";
-    default:
-        return "appvms";
-    }
 }
 
 char *layout_prefix(const struct job *job, const struct vm *vm)
@@ -285,8 +258,8 @@ char *layout_prefix(const struct job *job, const struct vm *vm)
     int qid = catalogue_export_qid(job->snapshot->catalogue, job_form(job), vm->entry->qid);
 
     if (job->encrypted)
-        return format("vm%d", qid >= 0 ? qid : vm->entry->qid);
-    return format("%s/%s", class_directory(vm), vm->name);
+        return text_format("vm%d", qid >= 0 ? qid : vm->entry->qid);
+    return text_format("%s/%s", vm_class_directory(vm->vm_class), vm->name);
 }
 
 int layout_add_vm(struct job *job, const struct vm *vm, struct error *ret_error)
@@ -322,7 +295,7 @@ int layout_add_home(struct job *job)
     if (!base)
         return 0; /* "/" is nobody's home alone */
     item.path = host_path(job->service->host, trimmed);
-    item.name = format("dom0-home/%s", base + 1);
+    item.name = text_format("dom0-home/%s", base + 1);
     if (item.path && lstat(item.path, &status) && errno == ENOENT) {
         free_item(&item);
         return 0;

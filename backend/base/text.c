@@ -153,6 +153,18 @@ int text_take(struct text *text, char **ret_data, size_t *ret_length)
     return 0;
 }
 
+char *text_format(const char *format, ...)
+{
+    va_list arguments;
+    char *made;
+
+    va_start(arguments, format);
+    if (vasprintf(&made, format, arguments) < 0)
+        made = NULL;
+    va_end(arguments);
+    return made;
+}
+
 void text_free(struct text *text)
 {
     free(text->data);

@@ -20,6 +20,20 @@ const char *vm_class_name(enum vm_class vm_class)
     return names[vm_class];
 }
 
+const char *vm_class_directory(enum vm_class vm_class)
+{
+    switch (vm_class) {
+    case VM_CLASS_TEMPLATE:
+    case VM_CLASS_TEMPLATE_HVM:
+        return "vm-templates";
+    case VM_CLASS_NET:
+    case VM_CLASS_PROXY:
+        return "servicevms";
+    default:
+        return "appvms";
+    }
+}
+
 /* Immutable to all who hold them, but the count is not: the only places where const is cast off. */
 
 const struct catalogue_entry *catalogue_entry_ref(const struct catalogue_entry *entry)

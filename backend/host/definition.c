@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a start would define a VM from, and where its images are (Qubes' layouts of R3 and R4). */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,36 +10,9 @@
 #define MEMORY_MAX_MIB     (1024 * 1024)
 #define VCPUS_MAX          64
 
-static char *format(const char *pattern, ...) PRINTF(1, 2);
-static char *format(const char *pattern, ...)
-{
-    va_list arguments;
-    char *result;
-
-    va_start(arguments, pattern);
-    if (vasprintf(&result, pattern, arguments) < 0)
-        result = NULL;
-    va_end(arguments);
-    return result;
-}
-
-static const char *class_directory(const struct catalogue_entry *entry)
-{
-    switch (entry->vm_class) {
-    case VM_CLASS_TEMPLATE:
-    case VM_CLASS_TEMPLATE_HVM:
-        return "vm-templates";
-    case VM_CLASS_NET:
-    case VM_CLASS_PROXY:
-        return "servicevms";
-    default:
-        return "appvms";
-    }
-}
-
 char *host_path(struct host *host, const char *path)
 {
-    return format("%s%s%s", host->root, path[0] == '/' ? "" : "/", path);
+    return text_format("%s%s%s", host->root, path[0] == '/' ? "" : "/", path);
 }
 
 char *entry_directory(const struct host *host, const struct catalogue_entry *entry)
@@ -48,9 +20,10 @@ char *entry_directory(const struct host *host, const struct catalogue_entry *ent
     if (entry->vm_class == VM_CLASS_ADMIN)
         return NULL;
     if (entry->dir_path && entry->dir_path[0])
-        return format("%s%s%s", host->root, entry->dir_path[0] == '/' ? "" : "/var/lib/qubes/",
-                      entry->dir_path);
-    return format("%s/var/lib/qubes/%s/%s", host->root, class_directory(entry), entry->name);
+        return text_format("%s%s%s", host->root, entry->dir_path[0] == '/' ? "" : "/var/lib/qubes/",
+                           entry->dir_path);
+    return text_format("%s/var/lib/qubes/%s/%s", host->root, vm_class_directory(entry->vm_class),
+                       entry->name);
 }
 
 char *host_vm_directory(struct host *host, const struct vm *vm)
@@ -96,10 +69,10 @@ static char *pool_path(const struct host *host, const struct catalogue *catalogu
     if (!volume->vid)
         return NULL;
     if (pool && pool->driver && strcmp(pool->driver, "lvm_thin") == 0)
-        return format("/dev/%s", volume->vid);
+        return text_format("/dev/%s", volume->vid);
     if (pool && name_value_find(pool->options, pool->option_count, "dir_path"))
         directory = name_value_find(pool->options, pool->option_count, "dir_path");
-    return format("%s%s/%s.img", host->root, directory, volume->vid);
+    return text_format("%s%s/%s.img", host->root, directory, volume->vid);
 }
 
 char *volume_path(struct host *host, const struct catalogue *catalogue,
@@ -119,8 +92,8 @@ char *volume_path(struct host *host, const struct catalogue *catalogue,
     snprintf(attribute, sizeof(attribute), "%s_img", volume);
     file = pref(entry, attribute);
     if (file && *file && strcmp(file, "None") != 0)
-        return file[0] == '/' ? host_path(host, file) : format("%s/%s", directory, file);
-    return format("%s/%s.img", directory, volume);
+        return file[0] == '/' ? host_path(host, file) : text_format("%s/%s", directory, file);
+    return text_format("%s/%s.img", directory, volume);
 }
 
 static const char *keep(struct definition_parts *parts, char *string)
@@ -149,7 +122,7 @@ static void add_volume(struct definition_parts *parts, const char *name, const c
     *volume = (struct definition_volume){
         .name = name,
         .path = path,
-        .target = keep(parts, format("%s%c", xen ? "xvd" : "vd", letters[place])),
+        .target = keep(parts, text_format("%s%c", xen ? "xvd" : "vd", letters[place])),
         .block = strncmp(path, "/dev/", 5) == 0,
         .readonly = readonly,
         .transient = transient,
@@ -170,9 +143,9 @@ static void set_kernel(struct host *host, const struct catalogue *catalogue,
     if (is_none(kernel) || strchr(kernel, '/'))
         return;
     definition->kernel =
-        keep(parts, format("%s/var/lib/qubes/vm-kernels/%s/vmlinuz", host->root, kernel));
+        keep(parts, text_format("%s/var/lib/qubes/vm-kernels/%s/vmlinuz", host->root, kernel));
     definition->initrd =
-        keep(parts, format("%s/var/lib/qubes/vm-kernels/%s/initramfs", host->root, kernel));
+        keep(parts, text_format("%s/var/lib/qubes/vm-kernels/%s/initramfs", host->root, kernel));
     definition->kernelopts = pref(entry, "kernelopts");
     if (!definition->kernelopts)
         definition->kernelopts = "nopat";
@@ -208,7 +181,7 @@ int definition_collect(struct host *host, const struct catalogue *catalogue,
     definition->vcpus = number(entry, "vcpus", 1, VCPUS_MAX);
     definition->debug = debug && strcasecmp(debug, "true") == 0;
     definition->console_log =
-        keep(parts, format("%s/var/log/qubes/guest-%s.log", host->root, entry->name));
+        keep(parts, text_format("%s/var/log/qubes/guest-%s.log", host->root, entry->name));
     set_kernel(host, catalogue, entry, parts);
     /* a template-based VM's root is its template's, and what it writes there is gone at shutdown */
     add_volume(parts, "root", keep(parts, volume_path(host, catalogue, root_owner, "root")), false,

@@ -32,6 +32,10 @@ enum vm_class {
 /** "AppVM", "TemplateVM", ... as interface and Qubes write them. */
 const char *vm_class_name(enum vm_class vm_class);
 
+/** The directory below /var/lib/qubes that VMs of that class live in: "appvms", "vm-templates",
+ * "servicevms". */
+const char *vm_class_directory(enum vm_class vm_class);
+
 #define VM_NAME_MAX 31
 
 /** One name with its value; both NUL-terminated UTF-8, owned by the entry that they are in. */

@@ -32,6 +32,9 @@ int text_status(const struct text *text);
  * afterwards.  `ret_length` may be NULL.  Returns 0 or -ENOMEM. */
 int text_take(struct text *text, char **ret_data, size_t *ret_length);
 
+/** A new string made as by printf, to be freed; NULL: out of memory. */
+char *text_format(const char *format, ...) PRINTF(1, 2);
+
 /** Frees the content.  Fine on an empty one. */
 void text_free(struct text *text);
 
