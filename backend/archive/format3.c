@@ -201,6 +201,7 @@ static void header(const struct archive_options *options, const char *filter, st
     text_printf(text, "compressed=%s\n", filter ? "True" : "False");
     if (filter)
         text_printf(text, "compression-filter=%s\n", filter);
+    text_printf(text, "backup-id=%s\n", options->backup_id);
 }
 
 static uint64_t proof_size(const struct archive_options *options, const struct text *text)
@@ -209,15 +210,9 @@ static uint64_t proof_size(const struct archive_options *options, const struct t
     return outer_size(MAC_TEXT_LENGTH);
 }
 
-static uint64_t file_size(const struct archive_options *options, uint64_t bytes)
+static uint64_t stream_size(const struct archive_options *options, uint64_t bytes)
 {
-    uint64_t full;
-
-    if (options->encrypted)
-        bytes = MAGIC_SIZE + SALT_SIZE + bytes / BLOCK * BLOCK + BLOCK;
-    full = bytes / CHUNK_SIZE;
-    return full * outer_size(CHUNK_SIZE) + outer_size(bytes % CHUNK_SIZE) +
-           (full + 1) * outer_size(MAC_TEXT_LENGTH);
+    return options->encrypted ? MAGIC_SIZE + SALT_SIZE + bytes / BLOCK * BLOCK + BLOCK : bytes;
 }
 
-const struct format format_3 = {open_sealer, header, proof_size, file_size};
+const struct format format_3 = {open_sealer, header, proof_size, stream_size, 0, MAC_TEXT_LENGTH};

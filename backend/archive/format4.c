@@ -18,8 +18,6 @@
 #include "sealer.h"
 
 #define HEADER_NAME "backup-header"
-/* it comes first in every backup */
-#define CATALOGUE_NAME "qubes.xml"
 
 /* A stream that has come this far will probably need a further chunk: soon enough for its key, late
  * enough not to derive one in vain for every small file. */
@@ -57,7 +55,7 @@ static int prove(struct sealer *base, const struct text *header, struct text *pr
     int result = container ? 0 : -ENOMEM;
 
     keys_want(sealer->keys, HEADER_NAME);
-    want(sealer, CATALOGUE_NAME);
+    want(sealer, ARCHIVE_CATALOGUE);
     if (result == 0)
         result = keys_get(sealer->keys, HEADER_NAME, sealer->key);
     if (result == 0)
@@ -208,11 +206,11 @@ static uint64_t proof_size(const struct archive_options *options, const struct t
     return outer_size(CONTAINER_OVERHEAD + text->length);
 }
 
-static uint64_t file_size(const struct archive_options *options, uint64_t bytes)
+static uint64_t stream_size(const struct archive_options *options, uint64_t bytes)
 {
     (void)options;
-    return bytes / CHUNK_SIZE * outer_size(CHUNK_SIZE + CONTAINER_OVERHEAD) +
-           outer_size(bytes % CHUNK_SIZE + CONTAINER_OVERHEAD);
+    return bytes;
 }
 
-const struct format format_4 = {open_sealer, header, proof_size, file_size};
+const struct format format_4 = {open_sealer, header,           proof_size,
+                                stream_size, CONTAINER_OVERHEAD, 0};

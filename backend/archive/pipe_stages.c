@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "manifest.h"
 #include "pipe_state.h"
 #include "qubesfs/cleanup.h"
 
@@ -253,7 +254,9 @@ void *pipe_output_thread(void *cookie)
             pipe->output->begin(pipe->output->cookie, chunk->file);
         if (pipe->output->progress)
             pipe->output->progress(pipe->output->cookie, chunk->source, chunk->length);
-        result = pipe->sealer->operations->write(chunk, pipe->output, pipe->options->time);
+        result = manifest_add(pipe->options->manifest, chunk);
+        if (result == 0)
+            result = pipe->sealer->operations->write(chunk, pipe->output, pipe->options->time);
         if (result < 0) {
             fail(pipe, result);
             break;

@@ -42,16 +42,26 @@ struct sealer {
 struct format {
     /** `options` must live as long as the sealer. */
     int (*open)(const struct archive_options *options, struct sealer **ret_sealer);
-    /** The text of backup-header, in the order of Qubes' writer. */
+    /** The text of backup-header as Qubes' writer has it, in its order. */
     void (*header)(const struct archive_options *options, const char *filter, struct text *text);
-    /** Bytes in the outer archive of `backup-header.hmac`, and of a file's stream of `bytes`. */
+    /** Bytes in the outer archive of `backup-header.hmac`. */
     uint64_t (*proof_size)(const struct archive_options *options, const struct text *header);
-    uint64_t (*file_size)(const struct archive_options *options, uint64_t bytes);
+    /** How long a file's stream of `bytes` is when it is cut into chunks. */
+    uint64_t (*stream_size)(const struct archive_options *options, uint64_t bytes);
+    unsigned chunk_overhead; /* bytes more in each chunk */
+    unsigned chunk_proof;    /* bytes in a member of its own beside each chunk; 0: there is none */
 };
 
 extern const struct format format_3, format_4;
 
 /** NULL if there is no such format. */
 const struct format *format_find(unsigned number);
+
+/** Bytes in the outer archive of a file whose stream has that size: a multiple of CHUNK_SIZE ends in
+ * an empty chunk. */
+uint64_t format_file_size(const struct format *format, uint64_t stream_size);
+
+/** The whole text of backup-header, of a format that there is. */
+void format_header(const struct archive_options *options, struct text *text);
 
 #endif

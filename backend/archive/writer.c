@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec.h"
+#include "manifest.h"
 #include "outer.h"
 #include "pipe.h"
 #include "qubesfs/archive.h"
@@ -20,7 +20,8 @@ struct archive_writer {
     struct archive_output output;
     struct sealer *sealer;
     struct pipe *pipe;
-    unsigned char *buffer; /* what small files are read into */
+    unsigned char *buffer;         /* what small files are read into */
+    struct archive_manifest *made; /* the writer's own manifest; NULL: the caller's is used */
 };
 
 static int write_header(struct archive_writer *writer)
@@ -30,8 +31,7 @@ static int write_header(struct archive_writer *writer)
     time_t when = writer->options.time;
     int result;
 
-    format_find(writer->options.format)
-        ->header(&writer->options, codec_find(writer->options.compression)->filter, &text);
+    format_header(&writer->options, &text);
     result = text_status(&text);
     if (result == 0)
         result = writer->sealer->operations->prove(writer->sealer, &text, &proof);
@@ -62,6 +62,11 @@ static int check(const struct archive_options *options, struct error *ret_error)
     if (!format_find(options->format))
         return error_set(ret_error, -EINVAL, "format %u can't be written, 3 and 4 can",
                          options->format);
+    if (!id_is_valid(options->backup_id))
+        return error_set(ret_error, -EINVAL,
+                         "a backup's id has letters, digits and, but for its first, dashes");
+    if (options->continue_without_header && !options->manifest)
+        return error_set(ret_error, -EINVAL, "nobody knows what was written before");
     if (options->format != 4)
         return 0;
     if (!options->encrypted)
@@ -69,9 +74,6 @@ static int check(const struct archive_options *options, struct error *ret_error)
     if (options->kdf_log2_n < ARCHIVE_KDF_MIN || options->kdf_log2_n > ARCHIVE_KDF_MAX)
         return error_set(ret_error, -EINVAL, "log2 N of scrypt can't be %u, only %u to %u",
                          options->kdf_log2_n, ARCHIVE_KDF_MIN, ARCHIVE_KDF_MAX);
-    if (!id_is_valid(options->backup_id))
-        return error_set(ret_error, -EINVAL,
-                         "a backup's id has letters, digits and, but for its first, dashes");
     return 0;
 }
 
@@ -91,6 +93,10 @@ int archive_writer_new(const struct archive_options *options, const struct archi
     writer->buffer = malloc(TAR_BUFFER);
     result = writer->buffer ? format_find(options->format)->open(&writer->options, &writer->sealer)
                             : -ENOMEM;
+    if (result == 0 && !options->manifest) {
+        result = archive_manifest_new(&writer->made);
+        writer->options.manifest = writer->made;
+    }
     writer->options.salt_seed = NULL; /* copied by the sealer */
     if (result == 0 && !options->continue_without_header)
         result = write_header(writer);
@@ -112,8 +118,15 @@ static int finish(struct archive_writer *writer, struct tar_writer *tar)
     return result < 0 ? result : pipe_end(writer->pipe);
 }
 
-int archive_write_data(struct archive_writer *writer, const char *name, const void *data,
-                       size_t length, struct error *ret_error)
+/* A file's stream begins. */
+static int begin(struct archive_writer *writer, const char *name, const char *next)
+{
+    /* the manifest has one name a line */
+    return strchr(name, '\n') ? -EINVAL : pipe_begin(writer->pipe, name, next);
+}
+
+static int write_data(struct archive_writer *writer, const char *name, const void *data,
+                      size_t length)
 {
     struct tar_member member = {
         .name = name,
@@ -125,7 +138,7 @@ int archive_write_data(struct archive_writer *writer, const char *name, const vo
         .group = "root",
     };
     struct tar_writer tar = {.sink = pipe_sink(writer->pipe), .output = &writer->output};
-    int result = pipe_begin(writer->pipe, name, NULL);
+    int result = begin(writer, name, NULL);
 
     if (result == 0)
         result = tar_write_header(&tar, &member, NULL);
@@ -133,8 +146,18 @@ int archive_write_data(struct archive_writer *writer, const char *name, const vo
         result = tar_write_bytes(&tar, data, length);
     if (result == 0)
         result = tar_write_padding(&tar);
+    return result == 0 ? finish(writer, &tar) : result;
+}
+
+int archive_write_data(struct archive_writer *writer, const char *name, const void *data,
+                       size_t length, struct error *ret_error)
+{
+    int result = 0;
+
+    if (strcmp(name, ARCHIVE_CATALOGUE) == 0)
+        result = manifest_catalogue(writer->options.manifest, data, length);
     if (result == 0)
-        result = finish(writer, &tar);
+        result = write_data(writer, name, data, length);
     if (result < 0)
         return error_set(ret_error, result, "can't store %s: %s", name, strerror(-result));
     return 0;
@@ -145,7 +168,8 @@ int archive_write_source(struct archive_writer *writer, const struct archive_sou
 {
     struct tar_writer tar = {
         .sink = pipe_sink(writer->pipe), .output = &writer->output, .buffer = writer->buffer};
-    int result = pipe_begin(writer->pipe, source->name, source->next_name);
+    int result =
+        begin(writer, source->name, source->next_name ? source->next_name : ARCHIVE_MANIFEST);
 
     if (result < 0)
         return error_set(ret_error, result, "can't store %s: %s", source->name, strerror(-result));
@@ -158,9 +182,25 @@ int archive_write_source(struct archive_writer *writer, const struct archive_sou
     return 0;
 }
 
+/* Once all files are written, and so noted. */
+static int write_manifest(struct archive_writer *writer)
+{
+    struct text text CLEANUP_TEXT = TEXT_INIT;
+    int result = pipe_drain(writer->pipe);
+
+    if (result < 0)
+        return result;
+    manifest_text(writer->options.manifest, writer->options.backup_id, &text);
+    result = text_status(&text);
+    return result < 0 ? result : write_data(writer, ARCHIVE_MANIFEST, text.data, text.length);
+}
+
 int archive_writer_finish(struct archive_writer *writer, struct error *ret_error)
 {
-    int result = pipe_drain(writer->pipe);
+    int result = write_manifest(writer);
+
+    if (result == 0)
+        result = pipe_drain(writer->pipe);
 
     if (result < 0)
         return error_set(ret_error, result, "can't end the backup: %s", strerror(-result));
@@ -201,6 +241,7 @@ void archive_writer_free(struct archive_writer *writer)
     pipe_free(writer->pipe); /* its threads use the sealer */
     if (writer->sealer)
         writer->sealer->operations->free(writer->sealer);
+    archive_manifest_free(writer->made);
     free(writer->buffer);
     free(writer);
 }

@@ -205,8 +205,8 @@ int item_check(const struct job *job, const struct item *item, struct error *ret
  * can't be known.  `document_length` is that of the catalogue inside; 0: not known either. */
 uint64_t job_bound(const struct job *job, const struct archive_options *options,
                    size_t document_length);
-/** Makes the id of a backup that begins at that time, as Qubes does; always of one length. */
-void backup_name(char ret_id[ARCHIVE_ID_SIZE], time_t when);
+/** Makes the id of a backup that begins at that time; always of one length.  0 or -EIO. */
+int backup_name(char ret_id[ARCHIVE_ID_SIZE], time_t when);
 /** Bytes of all inner archives together, as far as they are known. */
 uint64_t job_tar_bytes(const struct job *job, size_t document_length);
 

@@ -10,25 +10,44 @@
 #include "qubesfs/locked.h"
 #include "qubesfs/log.h"
 
-/* As Qubes' own: local time and process.  The number has one length, so that sizes can be known. */
-void backup_name(char ret_id[ARCHIVE_ID_SIZE], time_t when)
+/* When it began, in local time as in Qubes' own, and what no other backup has. */
+int backup_name(char ret_id[ARCHIVE_ID_SIZE], time_t when)
 {
+    unsigned char random[16];
     struct tm local;
-    char day[32] = "";
+    char day[16] = "";
+    size_t length;
 
+    if (getentropy(random, sizeof(random)) != 0)
+        return -EIO;
     if (localtime_r(&when, &local))
         strftime(day, sizeof(day), "%Y%m%dT%H%M%S", &local);
-    snprintf(ret_id, ARCHIVE_ID_SIZE, "%s-%07u", day, (unsigned)getpid() % 10000000);
+    length = (size_t)snprintf(ret_id, ARCHIVE_ID_SIZE, "%15s-", day);
+    for (size_t i = 0; i < sizeof(random); i++)
+        length += (size_t)snprintf(ret_id + length, ARCHIVE_ID_SIZE - length, "%02x", random[i]);
+    return 0;
 }
 
+/* All that is random in it.  The kernel's: OpenSSL would keep a generator of its own for each
+ * thread that asks. */
 static int make_seed(struct making *making)
 {
     making->seed = locked_alloc(ARCHIVE_SEED_SIZE);
     if (!making->seed)
         return -ENOMEM;
     making->options.salt_seed = making->seed;
-    /* the kernel's: OpenSSL would keep a generator of its own for each thread that asks */
-    return getentropy(making->seed, ARCHIVE_SEED_SIZE) == 0 ? sent_new(&making->sent) : -EIO;
+    if (getentropy(making->seed, ARCHIVE_SEED_SIZE) != 0)
+        return -EIO;
+    return backup_name(making->options.backup_id, making->options.time);
+}
+
+/* What is noted of it while it is made. */
+static int make_notes(struct making *making)
+{
+    int result = archive_manifest_new(&making->manifest);
+
+    making->options.manifest = making->manifest;
+    return result == 0 ? sent_new(&making->sent) : result;
 }
 
 static int make_document(struct making *making, struct error *ret_error)
@@ -59,6 +78,8 @@ static int settle(struct backup_plan *plan, struct making *making, struct error 
     if (result < 0)
         return result;
     result = make_seed(making);
+    if (result == 0)
+        result = make_notes(making);
     if (result < 0)
         return error_set(ret_error, result, "the backup can't begin: %s", strerror(-result));
     making->bound = job_bound(job, &making->options, making->document_length);
@@ -77,7 +98,6 @@ int making_new(struct backup_plan *plan, const char *vm_name, struct making **re
         making->vm_name = vm_name ? strdup(vm_name) : NULL;
         making->options = plan_options(plan);
         making->options.time = time(NULL);
-        backup_name(making->options.backup_id, making->options.time);
         making->options.passphrase = making->passphrase = plan_passphrase(plan);
     }
     if (!making || (vm_name && !making->vm_name))
@@ -144,6 +164,7 @@ void making_free(struct making *making)
     secret_unref(making->passphrase);
     locked_free(making->seed, ARCHIVE_SEED_SIZE);
     sent_free(making->sent);
+    archive_manifest_free(making->manifest);
     free(making->document);
     free(making->vm_name);
     free(making);

@@ -22,6 +22,7 @@ struct making {
     uint64_t bound;     /* the stream may not become longer: see run_write */
     uint64_t tar_bytes; /* of all inner archives */
     struct sent *sent;
+    struct archive_manifest *manifest; /* what it will tell, as far as that was written */
     bool finished;   /* all was made and read */
     uint64_t number; /* of the plan's backups: see kept_put */
     uint64_t keep_until_ns;

@@ -9,7 +9,7 @@
 /* a slow reader's progress is told after so many bytes */
 #define STEP (512u << 10)
 
-/* The parts of a stream, as sent.h numbers them. */
+/* The parts of a stream, as sent.h numbers them; behind the items comes the manifest. */
 enum { PART_HEADER, PART_CATALOGUE, PART_FIRST_ITEM };
 
 struct producer {
@@ -149,14 +149,17 @@ static int write_all(struct producer *producer, const struct archive_output *out
     options.continue_without_header = part > PART_HEADER;
     result = archive_writer_new(&options, output, &writer, ret_error);
     if (result == 0 && part <= PART_CATALOGUE)
-        result = archive_write_data(writer, "qubes.xml", making->document, making->document_length,
+        result = archive_write_data(writer, ARCHIVE_CATALOGUE, making->document, making->document_length,
                                     ret_error);
     for (size_t i = part > PART_FIRST_ITEM ? part - PART_FIRST_ITEM : 0;
          result == 0 && i < making->job.count; i++) {
         producer->at_work = making->job.items[i].name;
         result = write_item(producer, writer, i, ret_error);
     }
-    return result == 0 ? archive_writer_finish(writer, ret_error) : result;
+    if (result < 0)
+        return result;
+    producer->at_work = ARCHIVE_MANIFEST;
+    return archive_writer_finish(writer, ret_error);
 }
 
 /* Inner archives in front of that part. */
@@ -177,7 +180,7 @@ int produce(struct making *making, struct backup_stream *stream, uint64_t offset
                                 .output = output,
                                 .progress = progress,
                                 .offset = offset,
-                                .at_work = "qubes.xml"};
+                                .at_work = ARCHIVE_CATALOGUE};
     const struct archive_output checked = {&producer, take, cancelled, begin, piece};
     size_t part = 0;
     int result = 0;
@@ -187,6 +190,8 @@ int produce(struct making *making, struct backup_stream *stream, uint64_t offset
     if (result < 0)
         return error_set(ret_error, result, "the backup can't be gone on with: %s",
                          strerror(-result));
+    /* each part but the header is a file */
+    archive_manifest_rewind(making->manifest, part > PART_CATALOGUE ? part - PART_CATALOGUE : 0);
     producer.next_part = part;
     progress_begin(progress, making->tar_bytes, bytes_before(making, part), producer.made);
     result = write_all(&producer, &checked, part, ret_error);

@@ -198,14 +198,17 @@ uint64_t job_bound(const struct job *job, const struct archive_options *options,
 {
     uint64_t document = document_length > 0 ? archive_data_size(document_length)
                                             : catalogue_bound(job->service, job);
-    uint64_t size = archive_bound_header(options) + archive_bound_file(options, document);
+    struct archive_bound bound;
 
+    archive_bound_begin(&bound, options);
+    archive_bound_add(&bound, ARCHIVE_CATALOGUE, document);
     for (size_t i = 0; i < job->count; i++) {
         uint64_t bytes = job->items[i].size.tar_bytes;
 
-        size += archive_bound_file(options, bytes + (job->items[i].live ? LIVE_SLACK(bytes) : 0));
+        archive_bound_add(&bound, job->items[i].name,
+                          bytes + (job->items[i].live ? LIVE_SLACK(bytes) : 0));
     }
-    return size;
+    return archive_bound_end(&bound);
 }
 
 uint64_t job_tar_bytes(const struct job *job, size_t document_length)
@@ -250,7 +253,7 @@ int backup_size(struct backup_plan *plan, const char *vm_name, uint64_t *ret_siz
     /* what can't be measured (and is left at 0) makes the read fail, too */
     for (size_t i = 0; i < job.count; i++)
         item_measure(&job, &job.items[i], &ignored);
-    backup_name(options.backup_id, 0);
+    backup_name(options.backup_id, 0); /* only its length is of use here */
     /* with compression it is an upper bound in any case */
     *ret_size =
         job_bound(&job, &options,

@@ -38,6 +38,20 @@ enum archive_level { ARCHIVE_DEFAULT, ARCHIVE_FAST, ARCHIVE_SMALL };
 #define ARCHIVE_ID_SIZE     64u /* with its NUL */
 #define ARCHIVE_THREADS_MAX 64u
 
+/* Names in every archive: its first file, the catalogue, and its last one. */
+#define ARCHIVE_CATALOGUE "qubes.xml"
+#define ARCHIVE_MANIFEST  "qubesfs-manifest"
+
+/** What the closing manifest will tell: of each chunk that was written its size and SHA-256 (40
+ * bytes), of each file its name. */
+struct archive_manifest;
+
+/** 0 or -ENOMEM. */
+int archive_manifest_new(struct archive_manifest **ret_manifest);
+void archive_manifest_free(struct archive_manifest *manifest); /* NULL is fine */
+/** Forgets all but the first `files` files: a writer will go on behind them. */
+void archive_manifest_rewind(struct archive_manifest *manifest, size_t files);
+
 struct archive_options {
     unsigned format; /* 3 or 4 */
     bool encrypted;  /* must be true in format 4 */
@@ -47,9 +61,10 @@ struct archive_options {
     const struct secret *passphrase; /* needed in any case: it authenticates */
     unsigned threads;                /* that compress; 0: one for each core */
 
+    char backup_id[ARCHIVE_ID_SIZE]; /* letters, digits and `-`, which isn't the first */
+
     /* format 4 only */
     unsigned kdf_log2_n; /* cost of scrypt: 128 * 8 << kdf_log2_n bytes of memory for each key */
-    char backup_id[ARCHIVE_ID_SIZE]; /* letters, digits and `-`, which isn't the first */
 
     /** ARCHIVE_SEED_SIZE random bytes (copied), or NULL: the writer makes its own.  All salts are
      * derived from them, so that the same options and sources make the same bytes again.  To be
@@ -60,6 +75,9 @@ struct archive_options {
     /** For an archive that was cut off: no header is written, the archive goes on with the next
      * source, as a writer with the same seed and options would have written it there. */
     bool continue_without_header;
+    /** Where the writer notes what it writes, and, going on, finds what was written before; borrowed.
+     * NULL: the writer has one of its own (and begins with a header). */
+    struct archive_manifest *manifest;
 };
 
 /** Where the archive goes.  Called on the writer's own threads and on those that call the writer,
@@ -121,7 +139,8 @@ struct archive_source {
     const struct archive_image *images;
     size_t image_count;
     struct archive_owners owners;
-    /** Name of the source that will follow, or NULL.  Format 4 derives its first key meanwhile. */
+    /** Name of the source that will follow; NULL: none.  Format 4 derives its first key meanwhile.
+     */
     const char *next_name;
 };
 
@@ -131,7 +150,8 @@ struct archive_writer;
  * passphrase must live as long as the writer.  Returns 0 or a negative errno with `ret_error`. */
 int archive_writer_new(const struct archive_options *options, const struct archive_output *output,
                        struct archive_writer **ret_writer, struct error *ret_error);
-/** Writes a file from memory, as one inner archive with one member `name`, mode 0600, root's. */
+/** Writes a file from memory, as one inner archive with one member `name`, mode 0600, root's.  No
+ * name has a newline: -EINVAL. */
 int archive_write_data(struct archive_writer *writer, const char *name, const void *data,
                        size_t length, struct error *ret_error);
 /** Writes a source.  -EBUSY: it changed while it was read.  When it returns, the source was read;
@@ -139,7 +159,8 @@ int archive_write_data(struct archive_writer *writer, const char *name, const vo
  * any error only archive_writer_free may follow. */
 int archive_write_source(struct archive_writer *writer, const struct archive_source *source,
                          struct error *ret_error);
-/** Waits until the output has taken all.  An archive is whole only after this returned 0. */
+/** Writes the closing manifest and waits until the output has taken all.  An archive is whole only
+ * after this returned 0. */
 int archive_writer_finish(struct archive_writer *writer, struct error *ret_error);
 /**
  * The backup failed while `name` was stored, its writer is gone: begins one more outer member of it
@@ -165,10 +186,25 @@ int archive_measure(const struct archive_source *source, struct archive_size *re
 /** The inner archive of archive_write_data. */
 uint64_t archive_data_size(size_t length);
 
-/** What a file with an inner archive of `tar_bytes` adds to the whole: exactly that without
- * compression, at most that with it. */
-uint64_t archive_bound_file(const struct archive_options *options, uint64_t tar_bytes);
-/** What archive_writer_new writes, exactly. */
-uint64_t archive_bound_header(const struct archive_options *options);
+/**
+ * How long an archive will be: exactly that without compression, at most that with it.
+ *
+ *     struct archive_bound bound;
+ *     archive_bound_begin(&bound, &options);
+ *     archive_bound_add(&bound, "qubes.xml", archive_data_size(length));
+ *     archive_bound_add(&bound, "vm2/private.img", size.tar_bytes);
+ *     archive_bound_end(&bound)
+ */
+struct archive_bound {
+    const struct archive_options *options; /* borrowed */
+    uint64_t bytes;                        /* of header and files */
+    uint64_t files, manifest_length;       /* what the manifest tells of them */
+};
+
+void archive_bound_begin(struct archive_bound *bound, const struct archive_options *options);
+/** A file with an inner archive of `tar_bytes`. */
+void archive_bound_add(struct archive_bound *bound, const char *name, uint64_t tar_bytes);
+/** The whole archive's length, with its manifest. */
+uint64_t archive_bound_end(const struct archive_bound *bound);
 
 #endif

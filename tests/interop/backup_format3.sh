@@ -71,13 +71,14 @@ export PASSPHRASE='correct horse b?tt*ry $(staple) \ "'"'"' ä'
 # the order of members: personal, sys-firewall, work; then the template; then dom0's home
 order='backup-header qubes.xml.000 vm4/private.img.000 vm4/firewall.xml.000 vm2/private.img.000
 vm3/private.img.000 vm3/private.img.001 vm3/icon.png.000 vm3/firewall.xml.000 vm3/whitelisted-appmenus.list.000 vm1/..000
-dom0-home/user.000'
+dom0-home/user.000 qubesfs-manifest.000'
 for name in $order; do echo "$name" && echo "$name.hmac"; done >expected
 mkdir outer
 tar -ixvf backup -C outer >members || fail "tar can't read the outer archive"
 diff expected members || fail "the order of members is another"
 diff <(printf '%s\n' version=3 hmac-algorithm=SHA512 crypto-algorithm=aes-256-cbc encrypted=True \
-    compressed=True compression-filter=gzip) outer/backup-header || fail "backup-header"
+    compressed=True compression-filter=gzip backup-id=ID qubesfs-manifest=1) \
+    <(sed -E 's/^(backup-id=)[0-9]{8}T[0-9]{6}-[0-9a-f]{32}$/\1ID/' outer/backup-header) || fail "backup-header"
 
 restore() { rm -rf restored && "$top/docs/emergency-restore.sh" "$1" restored; }
 restore backup || fail "emergency-restore"
@@ -118,7 +119,7 @@ restore damaged 2>messages && fail "damage is not found"
 
 # one VM alone; lists; refusals
 ./mkbackup "$host" vm personal >one || fail "mkbackup vm"
-restore one && [ "$(cd restored && echo *)" = "qubes.xml vm4" ] || fail "a VM alone: $(ls restored)"
+restore one && [ "$(cd restored && echo *)" = "qubes.xml qubesfs-manifest vm4" ] || fail "a VM alone: $(ls restored)"
 grep 'name="work"' restored/qubes.xml | grep -q 'backup_content="False"' || fail "work is no part of it"
 [ "$(./mkbackup "$host" include personal include dom0 contents | cut -f 2 | paste -sd ' ')" = \
     "qubes.xml vm4/private.img vm4/firewall.xml dom0-home/user" ] || fail "include"

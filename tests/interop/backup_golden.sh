@@ -33,6 +33,9 @@ restore() {
         cmp input/firewall.xml restored/vm2/firewall.xml && cmp input/root.img restored/vm1/root.img ||
         fail "$1 restores to something else"
     [ "$(stat -c '%a %Y' restored/vm2/private.img)" = "640 1446292800" ] || fail "$1: mode or time"
+    script=read_format3.py
+    [[ $1 = *format4* ]] && script=read_format4.py
+    python3 "$here/$script" "$1" >/dev/null || fail "$1: $script"
 }
 
 [ "$(id -u)" = 0 ] || skip "the golden archives are root's"

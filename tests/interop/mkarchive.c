@@ -6,7 +6,7 @@
  *
  *     format=3|4  encrypted=0|1  compression=none|gzip|zstd  level=fast|default|small
  *     kdf=14..20  id=TEXT  seed=CHARACTER (32 times; without: random)  time=SECONDS  threads=N
- *     continue=1 (no header)  cut=BYTES (the output fails there)
+ *     cut=BYTES (the output fails there)
  *
  * What was told of the size must be true, exactly without compression: else status 3.  With
  * VERBOSE in the environment the offset of each source is told on stderr, `OFFSET NAME`.
@@ -84,7 +84,7 @@ static void set(struct archive_options *options, struct output *output, const ch
     static const char *const levels[] = {"default", "fast", "small"};
     static const char *const keys[] = {"format",  "encrypted", "compression", "level",
                                        "kdf",     "id",        "seed",        "time",
-                                       "threads", "continue",  "cut"};
+                                       "threads", "cut"};
     static unsigned char seed[ARCHIVE_SEED_SIZE];
     unsigned number = (unsigned)strtoul(value, NULL, 10);
 
@@ -117,16 +117,13 @@ static void set(struct archive_options *options, struct output *output, const ch
     case 8:
         options->threads = number;
         break;
-    case 9:
-        options->continue_without_header = number != 0;
-        break;
     default:
         output->cut = strtoull(value, NULL, 10);
     }
 }
 
 static int write_data(struct archive_writer *writer, const char *name, const char *path,
-                      uint64_t *bound, const struct archive_options *options, struct error *error)
+                      struct archive_bound *bound, struct error *error)
 {
     char data[65536];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -135,12 +132,12 @@ static int write_data(struct archive_writer *writer, const char *name, const cha
     close(fd);
     if (length < 0)
         return error_set(error, -errno, "can't read %s", path);
-    *bound += archive_bound_file(options, archive_data_size((size_t)length));
+    archive_bound_add(bound, name, archive_data_size((size_t)length));
     return archive_write_data(writer, name, data, (size_t)length, error);
 }
 
-static int write_source(struct archive_writer *writer, char **words, int left, uint64_t *bound,
-                        const struct archive_options *options, struct error *error)
+static int write_source(struct archive_writer *writer, char **words, int left,
+                        struct archive_bound *bound, struct error *error)
 {
     struct archive_source source = {.name = words[0],
                                     .path = words[1],
@@ -150,7 +147,8 @@ static int write_source(struct archive_writer *writer, char **words, int left, u
     struct archive_size size;
     int result = archive_measure(&source, &size, error);
 
-    *bound += archive_bound_file(options, size.tar_bytes);
+    if (result == 0)
+        archive_bound_add(bound, words[0], size.tar_bytes);
     return result < 0 ? result : archive_write_source(writer, &source, error);
 }
 
@@ -165,7 +163,8 @@ int main(int count, char **words)
     struct archive_writer *writer;
     struct secret *secret;
     struct error error;
-    uint64_t bound = 0;
+    struct archive_bound bound;
+    uint64_t told;
     int at = 1, result;
 
     for (char *value; at < count && (value = strchr(words[at], '=')) != NULL; at++) {
@@ -180,12 +179,11 @@ int main(int count, char **words)
         fprintf(stderr, "mkarchive: %s\n", error.text);
         return 1;
     }
-    if (!options.continue_without_header)
-        bound = archive_bound_header(&options);
+    archive_bound_begin(&bound, &options);
     for (; result == 0 && at + 1 < count; at += 2)
         result = !strcmp(words[at], "qubes.xml")
-                     ? write_data(writer, words[at], words[at + 1], &bound, &options, &error)
-                     : write_source(writer, words + at, count - at, &bound, &options, &error);
+                     ? write_data(writer, words[at], words[at + 1], &bound, &error)
+                     : write_source(writer, words + at, count - at, &bound, &error);
     if (result == 0)
         result = archive_writer_finish(writer, &error);
     archive_writer_free(writer);
@@ -194,9 +192,10 @@ int main(int count, char **words)
         fprintf(stderr, "mkarchive: %s\n", error.text);
         return 1;
     }
-    if (state.written > bound || (options.compression == ARCHIVE_NONE && state.written != bound)) {
+    told = archive_bound_end(&bound);
+    if (state.written > told || (options.compression == ARCHIVE_NONE && state.written != told)) {
         fprintf(stderr, "mkarchive: %llu bytes, but %llu were told\n",
-                (unsigned long long)state.written, (unsigned long long)bound);
+                (unsigned long long)state.written, (unsigned long long)told);
         return 3;
     }
     return 0;

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """read_format3.py BACKUP: an independent reader of format 3.  It checks every HMAC with the passphrase of the
-environment's PASSPHRASE, that chunks follow one another, derives the key itself, and reads each inner archive."""
-import hashlib, hmac, io, os, re, subprocess, sys, tarfile
-from read_outer import decompress, members
+environment's PASSPHRASE, that chunks follow one another, derives the key itself, reads each inner archive, and
+checks what the closing manifest says."""
+import hashlib, hmac, os, re, subprocess, sys
+from read_outer import CHUNK, check_manifest, decompress, members, read_inner
 
-CHUNK = 104857600
 passphrase = os.environb[b"PASSPHRASE"]
 
 
@@ -29,12 +29,14 @@ def main():
         if name == "backup-header":
             header = dict(line.split("=") for line in data.decode("ascii").splitlines())
             assert list(header)[:5] == ["version", "hmac-algorithm", "crypto-algorithm", "encrypted", "compressed"]
+            assert list(header)[-2:] == ["backup-id", "qubesfs-manifest"] and header["qubesfs-manifest"] == "1"
             continue
         base, number = re.fullmatch(r"(.*)\.(\d{3,})", name).groups()
         parts = files.setdefault(base, [])
         assert int(number) == len(parts), name
         assert all(len(part) == CHUNK for part in parts), "only the last chunk may be short"
         parts.append(data)
+    assert list(files)[0] == "qubes.xml" and list(files)[-1] == "qubesfs-manifest"
     salts = set()
     for base, parts in files.items():
         assert len(parts[-1]) < CHUNK
@@ -43,11 +45,12 @@ def main():
             assert data[8:16] not in salts, "a salt was used twice"
             salts.add(data[8:16])
             data = decrypt(data)
-        inner = decompress(data, header)
-        assert len(inner) % 10240 == 0, base
-        names = tarfile.open(fileobj=io.BytesIO(inner)).getnames()
-        assert names and all(n == base.rstrip("/.") or n.startswith(base) for n in names), (base, names[:3])
+        names, first = read_inner(base, decompress(data, header))
+        if base == "qubes.xml":
+            catalogue = first
         print(base, len(parts), len(names))
+    files.pop("qubesfs-manifest")
+    check_manifest(first, header, files, catalogue)
 
 
 main()

@@ -3,9 +3,10 @@
 """read_format4.py BACKUP: an independent reader of format 4.  It derives each container's keys with Python's
 scrypt and the passphrase of the environment's PASSPHRASE, checks what the containers check, keeps to the rules
 of Qubes' own readers (header first and its .hmac next, every other member .enc, numbers in sequence, a VM's
-members together, a header of which each line is known), and reads each inner archive."""
-import hashlib, hmac, io, os, re, subprocess, sys, tarfile
-from read_outer import CHUNK, decompress, members
+members together, a header of which each line is known), reads each inner archive, and checks what the closing
+manifest says."""
+import hashlib, hmac, os, re, subprocess, sys
+from read_outer import CHUNK, check_manifest, decompress, members, read_inner
 
 passphrase = os.environb[b"PASSPHRASE"]
 salts = set()
@@ -34,9 +35,11 @@ def parse_header(text):
         key, value = line.split("=")
         assert re.fullmatch("[A-Za-z0-9-]*", key) and re.fullmatch("[A-Za-z0-9-]*", value) and key not in header
         header[key] = value
-    assert list(header) == ["version", "encrypted", "compressed", "compression-filter", "hmac-algorithm", "backup-id"]
+    assert list(header) == ["version", "encrypted", "compressed", "compression-filter", "hmac-algorithm", "backup-id",
+                            "qubesfs-manifest"]
     assert header["version"] == "4" and header["encrypted"] == "True" and header["hmac-algorithm"] == "scrypt"
     assert header["compressed"] in ("True", "False") and header["compression-filter"] in ("gzip", "zstd")
+    assert header["qubesfs-manifest"] == "1"
     assert header["backup-id"] and header["backup-id"][0] != "-"
     return header
 
@@ -49,10 +52,11 @@ def main():
     assert name == "backup-header.hmac", name
     assert open_container(proof, b"backup-header!" + passphrase) == text, "header"
     header = parse_header(text)
-    files, directories = {}, []
+    files, containers, directories = {}, {}, []
     for name, data in pairs:
         base, number = re.fullmatch(r"(.*)\.(\d{3,})\.enc", name).groups()
         parts = files.setdefault(base, [])
+        containers.setdefault(base, []).append(data)
         assert int(number) == len(parts) and base == list(files)[-1], name
         assert all(len(part) == CHUNK for part in parts), "only the last chunk may be short"
         if not parts:
@@ -62,15 +66,16 @@ def main():
                 directories.append(directory)
         secret = "!".join((header["backup-id"], name.removesuffix(".enc"), "")).encode() + passphrase
         parts.append(open_container(data, secret))
-    assert directories[0] == "qubes.xml"
+    assert directories[0] == "qubes.xml" and directories[-1] == "qubesfs-manifest"
     assert len(costs) == 1, "one cost for all"
     for base, parts in files.items():
         assert len(parts[-1]) < CHUNK, base
-        inner = decompress(b"".join(parts), header)
-        assert len(inner) % 10240 == 0, base
-        names = tarfile.open(fileobj=io.BytesIO(inner)).getnames()
-        assert names and all(n == base.rstrip("/.") or n.startswith(base) for n in names), (base, names[:3])
+        names, first = read_inner(base, decompress(b"".join(parts), header))
+        if base == "qubes.xml":
+            catalogue = first
         print(base, len(parts), len(names))
+    containers.pop("qubesfs-manifest")
+    check_manifest(first, header, containers, catalogue)
 
 
 main()

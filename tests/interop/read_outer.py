@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What readers of both formats share: the outer archive, parsed as tar2qfile does (ustar magic, octal sizes, no
-extensions), and decompression."""
-import gzip, re, subprocess
+extensions), decompression, and the closing manifest."""
+import gzip, hashlib, io, re, subprocess, tarfile
 
 CHUNK = 104857600
 
@@ -44,3 +44,28 @@ def decompress(data, header):
         return gzip.decompress(data)
     assert header["compression-filter"] == "zstd"
     return subprocess.run(["zstd", "-dcq"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+def read_inner(base, inner):
+    """The inner archive's names, and the data of its first member if that is a file."""
+    assert len(inner) % 10240 == 0, base
+    archive = tarfile.open(fileobj=io.BytesIO(inner))
+    names = archive.getnames()
+    assert names and all(n == base.rstrip("/.") or n.startswith(base) for n in names), (base, names[:3])
+    first = archive.extractfile(archive.getmembers()[0])
+    return names, first and first.read()
+
+
+def check_manifest(text, header, files, catalogue):
+    """`files`: name -> contents of its outer members as they stand in the stream, in their order."""
+    lines = [
+        "qubesfs-manifest 1",
+        "backup-id " + header["backup-id"],
+        "catalogue " + hashlib.sha256(catalogue).hexdigest(),
+        f"files {len(files)}",
+    ]
+    for name, chunks in files.items():
+        lines.append(f"file {len(chunks)} {name}")
+        lines += [f"chunk {len(data)} {hashlib.sha256(data).hexdigest()}" for data in chunks]
+    expected = "".join(line + "\n" for line in lines + ["end"]).encode()
+    assert text == expected, "the manifest does not agree:\n%s\ninstead of\n%s" % (text.decode(), expected.decode())

@@ -41,10 +41,12 @@ static void check_header(const struct archive_options *options, const char *expe
     struct archive_output output = output_to(&text);
     struct archive_writer *writer;
 
+    struct archive_bound bound;
+
     assert_int_equal(archive_writer_new(options, &output, &writer, NULL), 0);
-    assert_int_equal(archive_writer_finish(writer, NULL), 0);
-    archive_writer_free(writer);
-    assert_int_equal(text.length, archive_bound_header(options));
+    archive_writer_free(writer); /* it begins with the header, whatever comes then */
+    archive_bound_begin(&bound, options);
+    assert_int_equal(text.length, bound.bytes);
     put_file("outer", text.data, text.length);
     run(&header, "tar -ixOf outer backup-header");
     assert_string_equal(header.data, expected);
@@ -59,26 +61,28 @@ static void check_header(const struct archive_options *options, const char *expe
     text_free(&header);
 }
 
+#define ID_LINES "backup-id=20161020T123455-1234\nqubesfs-manifest=1\n"
+
 static void test_headers(void **state)
 {
     struct archive_options options = options_of(3);
 
     (void)state;
     check_header(&options, "version=3\nhmac-algorithm=SHA512\ncrypto-algorithm=aes-256-cbc\n"
-                           "encrypted=True\ncompressed=True\ncompression-filter=gzip\n");
+                           "encrypted=True\ncompressed=True\ncompression-filter=gzip\n" ID_LINES);
     options.encrypted = false;
     options.compression = ARCHIVE_NONE;
     check_header(&options, "version=3\nhmac-algorithm=SHA512\ncrypto-algorithm=aes-256-cbc\n"
-                           "encrypted=False\ncompressed=False\n");
+                           "encrypted=False\ncompressed=False\n" ID_LINES);
     options = options_of(4);
     check_header(&options, "version=4\nencrypted=True\ncompressed=True\ncompression-filter=gzip\n"
-                           "hmac-algorithm=scrypt\nbackup-id=20161020T123455-1234\n");
+                           "hmac-algorithm=scrypt\n" ID_LINES);
     options.compression = ARCHIVE_ZSTD;
     check_header(&options, "version=4\nencrypted=True\ncompressed=True\ncompression-filter=zstd\n"
-                           "hmac-algorithm=scrypt\nbackup-id=20161020T123455-1234\n");
+                           "hmac-algorithm=scrypt\n" ID_LINES);
     options.compression = ARCHIVE_NONE;
     check_header(&options, "version=4\nencrypted=True\ncompressed=False\ncompression-filter=gzip\n"
-                           "hmac-algorithm=scrypt\nbackup-id=20161020T123455-1234\n");
+                           "hmac-algorithm=scrypt\n" ID_LINES);
 }
 
 static void refused(const struct archive_options *options)
@@ -107,6 +111,9 @@ static void test_refusals(void **state)
     options.kdf_log2_n = 13;
     refused(&options);
     options.kdf_log2_n = 21;
+    refused(&options);
+    options = options_of(3);
+    options.continue_without_header = true; /* behind what? */
     refused(&options);
     options = options_of(4);
     for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
@@ -167,16 +174,16 @@ static void write_files(struct archive_writer *writer, unsigned first)
 /* An archive and where each file begins in it. */
 struct noted {
     struct text text; /* the first member: it is output_write's cookie, too */
-    uint64_t offsets[4];
+    uint64_t offsets[5];
 };
 
 static void note_begin(void *cookie, const char *name)
 {
     static const char *const names[] = {"backup-header", "qubes.xml", "vm2/private.img",
-                                        "vm3/private.img"};
+                                        "vm3/private.img", ARCHIVE_MANIFEST};
     struct noted *noted = cookie;
 
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < 5; i++)
         if (!strcmp(name, names[i]))
             noted->offsets[i] = noted->text.length;
 }
@@ -198,15 +205,16 @@ static void make(const struct archive_options *options, unsigned first, struct n
 static void check_same(struct archive_options options)
 {
     struct noted first = {.text = TEXT_INIT}, other = {.text = TEXT_INIT};
-    uint64_t bound = archive_bound_header(&options);
+    struct archive_bound bound;
 
-    bound += archive_bound_file(&options, archive_data_size(100)) +
-             archive_bound_file(&options, archive_data_size(BIG)) +
-             archive_bound_file(&options, archive_data_size(102));
+    archive_bound_begin(&bound, &options);
+    archive_bound_add(&bound, "qubes.xml", archive_data_size(100));
+    archive_bound_add(&bound, "vm2/private.img", archive_data_size(BIG));
+    archive_bound_add(&bound, "vm3/private.img", archive_data_size(102));
     make(&options, 0, &first);
-    assert_true(first.text.length <= bound);
+    assert_true(first.text.length <= archive_bound_end(&bound));
     if (options.compression == ARCHIVE_NONE)
-        assert_int_equal(first.text.length, bound);
+        assert_int_equal(first.text.length, archive_bound_end(&bound));
     for (unsigned threads = 1; threads < 6; threads += 2) {
         options.threads = threads;
         make(&options, 0, &other);
@@ -214,15 +222,20 @@ static void check_same(struct archive_options options)
         assert_memory_equal(other.offsets, first.offsets, sizeof(first.offsets));
         text_free(&other.text);
     }
+    assert_int_equal(archive_manifest_new(&options.manifest), 0);
+    make(&options, 0, &other);
+    text_free(&other.text);
     options.continue_without_header = true;
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 4; i-- > 0;) { /* behind the last file as well */
         struct text rest = {first.text.data + first.offsets[i + 1],
                             first.text.length - first.offsets[i + 1], 0, false};
 
+        archive_manifest_rewind(options.manifest, i);
         make(&options, i, &other);
         assert_same(&other.text, &rest, "what goes on");
         text_free(&other.text);
     }
+    archive_manifest_free(options.manifest);
     text_free(&first.text);
 }
 
@@ -339,6 +352,7 @@ static void check_cancel(size_t length)
 
     options.compression = ARCHIVE_NONE;
     options.continue_without_header = true;
+    assert_int_equal(archive_manifest_new(&options.manifest), 0);
     assert_int_equal(archive_writer_new(&options, &output, &writer, &error), 0);
     for (unsigned i = 0; result == 0 && i < 10; i++)
         result = archive_write_data(writer, "f", data, length, &error);
@@ -347,6 +361,7 @@ static void check_cancel(size_t length)
     assert_int_equal(result, -ECANCELED);
     assert_int_equal(error.code, -ECANCELED);
     archive_writer_free(writer);
+    archive_manifest_free(options.manifest);
     free(data);
 }
 
