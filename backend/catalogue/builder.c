@@ -148,7 +148,8 @@ static void place_pairs(struct block *block, struct name_value *list, const stru
     }
 }
 
-static struct catalogue_entry *fill_entry(struct block *block, const struct draft *draft)
+static struct catalogue_entry *fill_entry(struct block *block, const struct draft *draft,
+                                          enum catalogue_form form)
 {
     struct catalogue_entry *entry = place(block, sizeof(*entry), _Alignof(struct catalogue_entry));
     struct catalogue_volume *volumes =
@@ -159,6 +160,7 @@ static struct catalogue_entry *fill_entry(struct block *block, const struct draf
     struct name_value *tags = place_list(block, draft->tags.count);
     struct catalogue_entry made = {
         .references = 1,
+        .form = form,
         .qid = draft->qid,
         .vm_class = draft->vm_class,
         .name = place_string(block, draft->name),
@@ -201,18 +203,18 @@ static struct catalogue_entry *fill_entry(struct block *block, const struct draf
     return entry;
 }
 
-static const struct catalogue_entry *build_entry(const struct draft *draft,
-                                                 const struct catalogue *previous)
+static const struct catalogue_entry *
+build_entry(const struct draft *draft, enum catalogue_form form, const struct catalogue *previous)
 {
     const struct catalogue_entry *old = previous ? catalogue_find(previous, draft->name) : NULL;
     struct block block = {NULL, 0};
     struct catalogue_entry *entry;
 
-    fill_entry(&block, draft);
+    fill_entry(&block, draft, form);
     block = (struct block){malloc(block.used), 0};
     if (!block.base)
         return NULL;
-    entry = fill_entry(&block, draft);
+    entry = fill_entry(&block, draft, form);
     if (old && catalogue_entry_equal(old, entry)) {
         free(entry);
         return catalogue_entry_ref(old);
@@ -276,7 +278,8 @@ int build_catalogue(const struct reading *reading, struct timespec modified,
     catalogue = fill_catalogue(&block, reading);
     catalogue->modified = modified;
     for (size_t i = 0; i < reading->draft_count; i++) {
-        const struct catalogue_entry *entry = build_entry(reading->by_name[i], previous);
+        const struct catalogue_entry *entry =
+            build_entry(reading->by_name[i], reading->form, previous);
 
         if (!entry) {
             catalogue_unref(catalogue);

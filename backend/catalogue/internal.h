@@ -239,4 +239,13 @@ typedef int document_edit(void *cookie, xmlDoc *document, enum catalogue_form fo
 int edit_file(const char *path, unsigned seconds, document_edit *edit, void *cookie,
               struct error *ret_error);
 
+/** An edit of the document's bytes: gives back new ones, to be freed, which it has proven to be a
+ * good catalogue; the same ones are not saved. */
+typedef int bytes_edit(void *cookie, const char *path, const char *untrusted_data, size_t length,
+                       char **ret_data, size_t *ret_length, struct error *ret_error);
+
+/** As edit_file, by bytes. */
+int edit_bytes(const char *path, const struct patience *patience, bytes_edit *edit, void *cookie,
+               struct error *ret_error);
+
 #endif

@@ -134,7 +134,7 @@ bool catalogue_entry_equal(const struct catalogue_entry *one, const struct catal
 {
     if (one == other)
         return true;
-    if (one->qid != other->qid || one->vm_class != other->vm_class ||
+    if (one->form != other->form || one->qid != other->qid || one->vm_class != other->vm_class ||
         one->include_in_backups != other->include_in_backups || one->internal != other->internal ||
         one->installed_by_rpm != other->installed_by_rpm || one->updateable != other->updateable ||
         one->volume_count != other->volume_count)

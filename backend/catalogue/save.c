@@ -113,10 +113,16 @@ static int print_checked(const char *path, xmlDoc *document, char **ret_data, si
     return 0;
 }
 
-static int edit_document(const char *path, const char *untrusted_data, size_t length,
-                         document_edit *edit, void *cookie, char **ret_data, size_t *ret_length,
-                         struct error *ret_error)
+struct tree_edit {
+    document_edit *edit;
+    void *cookie;
+};
+
+/* As bytes_edit. */
+static int edit_document(void *cookie, const char *path, const char *untrusted_data, size_t length,
+                         char **ret_data, size_t *ret_length, struct error *ret_error)
 {
+    const struct tree_edit *tree = cookie;
     const struct catalogue *before;
     enum catalogue_form form;
     xmlDoc *document;
@@ -130,7 +136,7 @@ static int edit_document(const char *path, const char *untrusted_data, size_t le
     if (!result) {
         form = before->form;
         catalogue_unref(before);
-        result = edit(cookie, document, form, ret_error);
+        result = tree->edit(tree->cookie, document, form, ret_error);
     }
     if (!result)
         result = print_checked(path, document, ret_data, ret_length, ret_error);
@@ -138,10 +144,9 @@ static int edit_document(const char *path, const char *untrusted_data, size_t le
     return result;
 }
 
-int edit_file(const char *path, unsigned seconds, document_edit *edit, void *cookie,
-              struct error *ret_error)
+int edit_bytes(const char *path, const struct patience *patience, bytes_edit *edit, void *cookie,
+               struct error *ret_error)
 {
-    const struct patience patience = {.seconds = seconds, .cancel_fd = -1};
     char *real CLEANUP_FREE = realpath(path, NULL);
     char *data CLEANUP_FREE = NULL;
     char *edited CLEANUP_FREE = NULL;
@@ -153,16 +158,25 @@ int edit_file(const char *path, unsigned seconds, document_edit *edit, void *coo
     /* a symbolic link is followed, not replaced */
     if (!real)
         return error_set(ret_error, -errno, "%s: %s", path, strerror(errno));
-    result = lock_file(real, true, &patience, &fd, &status, ret_error);
+    result = lock_file(real, true, patience, &fd, &status, ret_error);
     if (result)
         return result;
     result = read_whole_file(real, fd, &data, &length, ret_error);
     if (result)
         return result;
-    result = edit_document(real, data, length, edit, cookie, &edited, &edited_length, ret_error);
+    result = edit(cookie, real, data, length, &edited, &edited_length, ret_error);
     if (result)
         return result;
     if (edited_length == length && memcmp(edited, data, length) == 0)
         return 0;
     return replace_file(real, &status, edited, edited_length, ret_error);
+}
+
+int edit_file(const char *path, unsigned seconds, document_edit *edit, void *cookie,
+              struct error *ret_error)
+{
+    const struct patience patience = {.seconds = seconds, .cancel_fd = -1};
+    struct tree_edit tree = {edit, cookie};
+
+    return edit_bytes(path, &patience, edit_document, &tree, ret_error);
 }

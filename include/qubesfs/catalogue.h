@@ -65,6 +65,7 @@ struct catalogue_pool {
 /** One VM.  Immutable; shared between catalogues when nothing in it has changed. */
 struct catalogue_entry {
     unsigned references; /* atomic; catalogue_entry_ref/unref */
+    enum catalogue_form form;
     int qid;
     enum vm_class vm_class;
     const char *name;
@@ -211,6 +212,39 @@ int catalogue_export_qid(const struct catalogue *catalogue, enum catalogue_form 
  */
 int catalogue_mark_backup(const char *path, const int *qids, size_t count,
                           int64_t seconds_since_1970, struct error *ret_error);
+
+/** True if the VM's property of that name may be set: the catalogue's form and the VM's class have
+ * it, and it is none that Qubes keeps by itself. */
+bool catalogue_pref_settable(const struct catalogue_entry *entry, const char *name);
+
+enum catalogue_edit_kind {
+    CATALOGUE_SET_PREF,    /* to a value, or `default` */
+    CATALOGUE_SET_SERVICE, /* to 0 or 1; NULL removes it */
+    CATALOGUE_SET_FEATURE, /* R4; to any text; NULL removes it */
+    CATALOGUE_SET_TAG,     /* R4; to ""; NULL removes it */
+};
+
+/** One change of one VM, and how it ended. */
+struct catalogue_edit {
+    enum catalogue_edit_kind kind;
+    const struct catalogue_entry *entry; /* the VM: known by qid and uuid, else by qid and name */
+    bool active;                         /* it runs: what needs a halted VM is -EBUSY */
+    const char *name;                    /* of the property, service, ... */
+    const char *untrusted_value;
+    struct error error; /* filled in; `code` 0: the catalogue holds it now */
+};
+
+/**
+ * Makes changes in the file at `path`, in this order, under one exclusive lock of Qubes', waiting
+ * up to `seconds` for it or until `cancel_fd` (-1: none) is readable: each by its own rules, on what
+ * the one before has left; one that is refused (-EINVAL, -ENOENT, -EBUSY, -EPERM, in its `error`)
+ * keeps none of the others.  All is saved durably and at once.  Not a byte of the document changes
+ * but what these changes are about.  `root` is before the paths of the host (kernels).
+ *
+ * Returns 0 when it was saved, or what the save failed with: then nothing has changed.
+ */
+int catalogue_edit(const char *path, const char *root, unsigned seconds, int cancel_fd,
+                   struct catalogue_edit *edits, size_t count, struct error *ret_error);
 
 /**
  * Makes a VM's firewall.xml of the form that `form` wants (R3: <QubesFirewallRules>, R4: <firewall
