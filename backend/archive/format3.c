@@ -156,6 +156,12 @@ static int write_chunk(const struct chunk *chunk, const struct archive_output *o
     return result;
 }
 
+/* It waits for nothing. */
+static void stop(struct sealer *base)
+{
+    (void)base;
+}
+
 static void free_sealer(struct sealer *base)
 {
     struct sealer3 *sealer = (struct sealer3 *)base;
@@ -169,7 +175,7 @@ static void free_sealer(struct sealer *base)
 static int open_sealer(const struct archive_options *options, struct sealer **ret_sealer)
 {
     static const struct sealer_operations operations = {
-        prove, begin, open_chunk, put, end, close_chunk, write_chunk, free_sealer};
+        prove, begin, open_chunk, put, end, close_chunk, write_chunk, stop, free_sealer};
     struct sealer3 *sealer = calloc(1, sizeof(*sealer));
     int result;
 

@@ -151,6 +151,11 @@ static int write_chunk(const struct chunk *chunk, const struct archive_output *o
     return outer_member(output, name, when, chunk->data, chunk->length);
 }
 
+static void stop(struct sealer *base)
+{
+    keys_stop(((struct sealer4 *)base)->keys);
+}
+
 static void free_sealer(struct sealer *base)
 {
     struct sealer4 *sealer = (struct sealer4 *)base;
@@ -167,7 +172,7 @@ static void free_sealer(struct sealer *base)
 static int open_sealer(const struct archive_options *options, struct sealer **ret_sealer)
 {
     static const struct sealer_operations operations = {
-        prove, begin, open_chunk, put, end, close_chunk, write_chunk, free_sealer};
+        prove, begin, open_chunk, put, end, close_chunk, write_chunk, stop, free_sealer};
     struct sealer4 *sealer = calloc(1, sizeof(*sealer));
     int result;
 

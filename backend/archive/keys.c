@@ -2,20 +2,18 @@
 #include "keys.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "qubesfs/cleanup.h"
 #include "qubesfs/locked.h"
+#include "scrypt.h"
 #include "threads.h"
 
-#define THREADS 2u
-/* those being derived, two wanted ones and the one that is asked for */
-#define ENTRIES (THREADS + 3u)
-/* above this cost one thread has to do */
-#define TWO_THREADS_LOG2_N 17u
+/* the one being derived, two wanted ones and the one that is asked for */
+#define ENTRIES 4u
 
 enum state { FREE, WANTED, AT_WORK, READY };
 
@@ -32,14 +30,15 @@ struct keys {
     const struct salts *salts;
     struct container_key *derived; /* ENTRIES of them, locked; that of an entry AT_WORK is its
                                       thread's */
-    pthread_t threads[THREADS];
-    unsigned thread_count;
+    struct scrypt *scrypt;         /* the thread's; NULL: not needed yet */
+    pthread_t thread;
+    bool started;
+    atomic_bool stopped; /* looked at while a key is derived; set under the lock */
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wanted, ready;
     struct entry entries[ENTRIES];
     uint64_t order;
-    bool closing;
 };
 
 /* Format 4's own: what the passphrase becomes for the member `name`. */
@@ -54,25 +53,25 @@ static size_t compose(const struct archive_options *options, const char *name, c
     return (size_t)length + secret_length(options->passphrase);
 }
 
-static int derive(const struct keys *keys, const char *name, struct container_key *key)
+static int derive(struct keys *keys, const char *name, struct container_key *key)
 {
     const struct archive_options *options = keys->options;
     size_t room = sizeof(options->backup_id) + strlen(name) + sizeof("backup-header!") +
                   secret_length(options->passphrase);
-    uint64_t n = (uint64_t)1 << options->kdf_log2_n;
     char *passphrase;
     int result = salt_make(keys->salts, name, key->salt, sizeof(key->salt));
 
+    if (result == 0 && !keys->scrypt)
+        result = scrypt_new(options->kdf_log2_n, &keys->scrypt);
     if (result < 0)
         return result;
     passphrase = locked_alloc(room);
     if (!passphrase)
         return -ENOMEM;
-    /* both keys are one piece of 64 bytes; the limit is there for those who don't choose N */
-    if (EVP_PBE_scrypt(passphrase, compose(options, name, passphrase, room), key->salt,
-                       sizeof(key->salt), n, CONTAINER_R, CONTAINER_P, UINT64_MAX, key->cipher,
-                       sizeof(key->cipher) + sizeof(key->mac)) != 1)
-        result = -ENOMEM;
+    /* both keys are one piece of 64 bytes */
+    result = scrypt_run(keys->scrypt, passphrase, compose(options, name, passphrase, room),
+                        key->salt, sizeof(key->salt), key->cipher,
+                        sizeof(key->cipher) + sizeof(key->mac), &keys->stopped);
     locked_free(passphrase, room);
     return result;
 }
@@ -114,7 +113,7 @@ static struct entry *add(struct keys *keys, const char *name)
         if (entry->state != AT_WORK && !entry->urgent && (!best || entry->order < best->order))
             best = entry;
     }
-    /* there is one: no more than THREADS are at work, and one caller waits for one */
+    /* there is one: no more than one is at work, and one caller waits for one */
     clear(keys, best);
     *best = (struct entry){.state = WANTED, .order = keys->order++, .name = copy};
     pthread_cond_signal(&keys->wanted);
@@ -141,7 +140,7 @@ static void *thread(void *cookie)
     struct keys *keys = cookie;
 
     LOCK_SCOPE(&keys->lock);
-    while (!keys->closing) {
+    while (!keys->stopped) {
         struct entry *entry = next_wanted(keys);
         int result;
 
@@ -164,7 +163,6 @@ int keys_new(const struct archive_options *options, const struct salts *salts,
              struct keys **ret_keys)
 {
     struct keys *keys = calloc(1, sizeof(*keys));
-    unsigned count = options->kdf_log2_n <= TWO_THREADS_LOG2_N ? THREADS : 1;
     int result = 0;
 
     if (!keys)
@@ -177,10 +175,9 @@ int keys_new(const struct archive_options *options, const struct salts *salts,
     keys->derived = locked_alloc(ENTRIES * sizeof(*keys->derived));
     if (!keys->derived)
         result = -ENOMEM;
-    while (result == 0 && keys->thread_count < count) {
-        result = thread_start(&keys->threads[keys->thread_count], "backup-key", thread, keys);
-        if (result == 0)
-            keys->thread_count++;
+    if (result == 0) {
+        result = thread_start(&keys->thread, "backup-key", thread, keys);
+        keys->started = result == 0;
     }
     if (result < 0) {
         keys_free(keys);
@@ -190,16 +187,22 @@ int keys_new(const struct archive_options *options, const struct salts *salts,
     return 0;
 }
 
+void keys_stop(struct keys *keys)
+{
+    LOCK_SCOPE(&keys->lock);
+    keys->stopped = true;
+    pthread_cond_broadcast(&keys->wanted);
+    pthread_cond_broadcast(&keys->ready);
+}
+
 void keys_free(struct keys *keys)
 {
     if (!keys)
         return;
-    pthread_mutex_lock(&keys->lock);
-    keys->closing = true;
-    pthread_cond_broadcast(&keys->wanted);
-    pthread_mutex_unlock(&keys->lock);
-    for (unsigned i = 0; i < keys->thread_count; i++)
-        pthread_join(keys->threads[i], NULL);
+    keys_stop(keys);
+    if (keys->started)
+        pthread_join(keys->thread, NULL);
+    scrypt_free(keys->scrypt);
     for (size_t i = 0; i < ENTRIES; i++)
         free(keys->entries[i].name);
     locked_free(keys->derived, ENTRIES * sizeof(*keys->derived));
@@ -238,8 +241,10 @@ int keys_get(struct keys *keys, const char *name, struct container_key *ret_key)
     if (!entry)
         return -ENOMEM;
     entry->urgent = true;
-    while (entry->state != READY)
+    while (entry->state != READY && !keys->stopped)
         pthread_cond_wait(&keys->ready, &keys->lock);
+    if (entry->state != READY)
+        return -ECANCELED;
     result = entry->result;
     if (result == 0)
         memcpy(ret_key, &keys->derived[entry - keys->entries], sizeof(*ret_key));

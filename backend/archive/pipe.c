@@ -277,6 +277,7 @@ void pipe_free(struct pipe *pipe)
     pipe->closing = true;
     pipe_fail(pipe, -ECANCELED);
     pthread_mutex_unlock(&pipe->lock);
+    pipe->sealer->operations->stop(pipe->sealer);
     for (unsigned i = 0; i < pipe->packers_started; i++)
         pthread_join(pipe->packers[i], NULL);
     if (pipe->sealer_started)

@@ -31,6 +31,8 @@ struct sealer_operations {
     int (*close)(struct sealer *sealer, struct chunk *chunk);
     /** Writes it as outer members.  May run on another thread while the next chunk is made. */
     int (*write)(const struct chunk *chunk, const struct archive_output *output, time_t when);
+    /** Any thread: the others come back soon, with -ECANCELED where they would wait. */
+    void (*stop)(struct sealer *sealer);
     void (*free)(struct sealer *sealer); /* wipes all that was derived from the passphrase */
 };
 

@@ -12,9 +12,8 @@
  * while the output takes nothing.
  *
  * Memory, whatever the size of the archive: two chunks (200 MiB, page by page as they fill); with
- * compression 2 MiB and some for each of 2 blocks a thread and 2 more; and while keys of format 4
- * are derived, twice 128 * 8 << kdf_log2_n bytes (256 MiB with 17), above 17 once that (1 GiB with
- * 20).
+ * compression 2 MiB and some for each of 2 blocks a thread and 2 more; and for the keys of format 4
+ * 128 * 8 << kdf_log2_n bytes (128 MiB with 17, 1 GiB with 20).
  */
 #ifndef QUBESFS_ARCHIVE_H
 #define QUBESFS_ARCHIVE_H

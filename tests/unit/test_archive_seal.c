@@ -186,6 +186,8 @@ static void test_keys(void **state)
     assert_int_equal(keys_get(keys, "f.000", &again), 0);
     assert_memory_equal(&key, &again, sizeof(key));
     keys_want(keys, "f.000"); /* and never asked for */
+    keys_stop(keys);
+    assert_int_equal(keys_get(keys, "f.001", &again), -ECANCELED);
     keys_free(keys);
     salts_free(salts);
 }
