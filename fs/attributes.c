@@ -17,7 +17,8 @@ mode_t kind_bits(enum node_kind kind)
     }
 }
 
-static uint64_t content_size(const struct subject *subject, const struct node_type *type)
+static uint64_t content_size(const struct subject *subject, const struct node_type *type,
+                             uint64_t *ret_blocks)
 {
     struct text content CLEANUP_TEXT = TEXT_INIT;
     struct timespec ignored;
@@ -27,6 +28,8 @@ static uint64_t content_size(const struct subject *subject, const struct node_ty
     case NODE_LOG:
         host_journal_stat(subject->fs->host, &size, &ignored);
         return size;
+    case NODE_VOLUME:
+        return volume_size(subject, type, ret_blocks);
     case NODE_STREAM:
         /* never 0: some tools copy nothing from a file of size 0 */
         if (backup_size(stream_plan(subject), subject->vm ? subject->vm->name : NULL, &size) ||
@@ -38,6 +41,11 @@ static uint64_t content_size(const struct subject *subject, const struct node_ty
             return 0;
         return content.length;
     }
+}
+
+static bool is_large(enum node_kind kind)
+{
+    return kind == NODE_STREAM || kind == NODE_VOLUME;
 }
 
 static void fill_directory(struct fs *fs, struct node *node, struct stat *ret)
@@ -55,6 +63,7 @@ void attributes_fill(struct fs *fs, struct node *node, bool quick, struct stat *
 {
     const struct node_type *type = node->type;
     struct subject subject;
+    uint64_t blocks = UINT64_MAX;
 
     memset(ret_attributes, 0, sizeof(*ret_attributes));
     ret_attributes->st_ino = node->ino;
@@ -62,18 +71,20 @@ void attributes_fill(struct fs *fs, struct node *node, bool quick, struct stat *
     ret_attributes->st_uid = fs->tree.owner;
     ret_attributes->st_gid = fs->tree.group;
     ret_attributes->st_nlink = 1;
-    ret_attributes->st_blksize = type->kind == NODE_STREAM ? STREAM_BLOCK : 4096;
+    ret_attributes->st_blksize = is_large(type->kind) ? STREAM_BLOCK : 4096;
     ret_attributes->st_mtim = node->born;
     if (type->kind == NODE_DIRECTORY) {
         fill_directory(fs, node, ret_attributes);
     } else {
         subject_take(fs, node, &subject);
         if (!type->slow || !quick)
-            ret_attributes->st_size = (off_t)content_size(&subject, type);
+            ret_attributes->st_size = (off_t)content_size(&subject, type, &blocks);
         if (type->changed && (!type->slow || !quick))
             ret_attributes->st_mtim = type->changed(&subject);
         subject_free(&subject);
     }
-    ret_attributes->st_blocks = (ret_attributes->st_size + 511) / 512;
+    if (blocks == UINT64_MAX)
+        blocks = ((uint64_t)ret_attributes->st_size + 511) / 512;
+    ret_attributes->st_blocks = (blkcnt_t)blocks;
     ret_attributes->st_atim = ret_attributes->st_ctim = ret_attributes->st_mtim;
 }

@@ -27,15 +27,16 @@ void handle_unref(struct handle *handle)
     pthread_mutex_unlock(&handle->lock);
     if (left > 0)
         return;
-    backup_stream_free(handle->stream);
-    text_free(&handle->content);
-    locked_free(handle->secret, SECRET_MAX);
     pthread_mutex_lock(&handle->fs->tree.lock);
     *handle->link = handle->next;
     if (handle->next)
         handle->next->link = handle->link;
     node_unref(handle->node);
     pthread_mutex_unlock(&handle->fs->tree.lock);
+    backup_stream_free(handle->stream);
+    volume_close(handle->volume);
+    text_free(&handle->content);
+    locked_free(handle->secret, SECRET_MAX);
     pthread_mutex_destroy(&handle->lock);
     free(handle);
 }
@@ -116,6 +117,8 @@ static int handle_fill(struct handle *handle, int flags)
     if (type->kind == NODE_STREAM)
         result = backup_stream_new(stream_plan(&subject), subject.vm ? subject.vm->name : NULL,
                                    &handle->stream);
+    else if (type->kind == NODE_VOLUME)
+        result = volume_open(handle, &subject);
     else if (type->render && (reads || type->kind == NODE_LIST) && !(flags & O_TRUNC))
         result = type->render(&subject, &handle->content);
     subject_free(&subject);
@@ -128,6 +131,10 @@ static void reply_open(fuse_req_t request, struct handle *handle, struct fuse_fi
     /* past the page cache: each open file has its own content, each write is one command */
     info->direct_io = 1;
     info->keep_cache = 0;
+    if (handle->volume)
+        volume_cache(handle, info);
+    else if (handle->node->type->kind == NODE_VOLUME)
+        info->keep_cache = 1; /* an event changes nothing in it */
     if (fuse_reply_open(request, info))
         handle_unref(handle);
 }
@@ -272,6 +279,9 @@ void files_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
     switch (handle->node->type->kind) {
     case NODE_STREAM:
         read_stream(request, handle, size, offset);
+        return;
+    case NODE_VOLUME:
+        volume_read(request, handle, size, offset, info);
         return;
     case NODE_LOG:
         lines = malloc(size);

@@ -16,13 +16,23 @@
 
 #include "notify.h"
 #include "qubesfs/pool.h"
+#include "qubesfs/storage.h"
 #include "tree.h"
 #include "waits.h"
+
+#define CACHED_VOLUMES 256
+
+/* What state of a volume is in the kernel's page cache: at the place of its number. */
+struct cached_volume {
+    uint64_t ino;
+    struct storage_state state;
+};
 
 struct fs {
     struct host *host;
     struct backup_service *backups;
     struct pool *workers; /* for what may read the disk */
+    struct pool *readers; /* for reads of volumes, which may be many */
     struct tree tree;
     struct notifier notifier;
     struct waits waits;
@@ -33,6 +43,7 @@ struct fs {
     size_t vm_node_count;
     struct handle *handles;   /* all open files; guarded by the tree's lock */
     struct listing *listings; /* all open directories; guarded by the tree's lock */
+    struct cached_volume cached_volumes[CACHED_VOLUMES]; /* guarded by the tree's lock */
 };
 
 /* root.c, vms.c, vm_files.c, backups.c: the tables */
@@ -42,6 +53,7 @@ extern const struct node_type vm_type;
 extern const struct node_type pref_type, service_type, feature_type, tag_type;
 extern const struct node_type features_type, tags_type, firewall_type;
 extern const struct node_type devices_type;
+extern const struct node_type volume_types[VM_VOLUME_COUNT];
 extern const struct node_type backups_type;
 
 /* root.c */
@@ -67,6 +79,19 @@ void vm_populate_extra(struct fs *fs, struct node *directory, const struct vm *v
 int vms_populate(struct fs *fs, const struct host_snapshot *snapshot);
 /** The host's listener: brings the tree up to date and queues what is to be told. */
 void vms_changed(struct fs *fs, const struct host_change *changes, size_t change_count);
+
+/** A new child of a directory that is populated now. */
+void vms_add_child(struct fs *fs, struct node *directory, const struct node_type *type,
+                   const char *name);
+
+/* volumes.c */
+/** As node_type.populate. */
+void volumes_populate(struct fs *fs, struct node *directory, const struct vm *vm);
+/** Its exact size in bytes, and how many blocks of 512 bytes it takes; reads the disk. */
+uint64_t volume_size(const struct subject *subject, const struct node_type *type,
+                     uint64_t *ret_blocks);
+void volume_seek(fuse_req_t request, fuse_ino_t ino, off_t offset, int whence,
+                 struct fuse_file_info *info);
 
 /* refuse.c */
 /** Tells people why `what` (a command or "mkdir NAME") was refused, in the error file nearest to

@@ -19,6 +19,8 @@ struct handle {
     char *secret; /* SECRET_MAX bytes of locked memory in place of content, for a secret type */
     size_t secret_length;
     struct backup_stream *stream;
+    struct open_volume *volume; /* set under the tree's lock */
+    bool flushed;               /* closed at least once; guarded by the tree's lock */
 };
 
 /** A new open file of `node`, with one reference; NULL: out of memory. */
@@ -26,5 +28,14 @@ struct handle *handle_new(struct fs *fs, struct node *node);
 
 /** writes.c: what is left to take when the file is closed for the last time. */
 void writes_release(struct handle *handle);
+
+/** volumes.c: opens the image, on a worker; 0 or -errno, which was told. */
+int volume_open(struct handle *handle, const struct subject *subject);
+/** Says whether its reads go through the kernel's cache, and whether that holds its state already. */
+void volume_cache(struct handle *handle, struct fuse_file_info *info);
+void volume_read(fuse_req_t request, struct handle *handle, size_t size, off_t offset,
+                 const struct fuse_file_info *info);
+/** NULL is fine. */
+void volume_close(struct open_volume *volume);
 
 #endif

@@ -86,6 +86,8 @@ static int start(struct fs *fs, const struct options *options, struct session **
     if (!result)
         result = pool_new("qfs-disk", 16, &fs->workers);
     if (!result)
+        result = pool_new("qfs-volume", 16, &fs->readers);
+    if (!result)
         result = waits_start(fs);
     if (!result)
         result = tree_init(fs, &fs->tree, &root_type);
@@ -125,6 +127,8 @@ static void stop(struct fs *fs, struct session *session, int status)
     session_end(session);
     if (fs->workers && pool_stop(fs->workers, STOP_SECONDS))
         hangs = true;
+    if (fs->readers && pool_stop(fs->readers, STOP_SECONDS))
+        hangs = true;
     /* its streams end before the host that they use */
     if (!hangs)
         backup_service_free(fs->backups);
@@ -138,6 +142,7 @@ static void stop(struct fs *fs, struct session *session, int status)
     session_free(session);
     handles_close(fs);
     pool_free(fs->workers);
+    pool_free(fs->readers);
 }
 
 /* The parent waits for one byte; without it, it fails as the child did. */

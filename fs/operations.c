@@ -58,8 +58,13 @@ void entry_fill(struct fs *fs, struct node *node, struct fuse_entry_param *ret_e
 static void init(void *userdata, struct fuse_conn_info *connection)
 {
     (void)userdata;
-    connection->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_WRITEBACK_CACHE);
-    connection->want |= connection->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_ASYNC_READ);
+    /* no AUTO_INVAL_DATA: what is in the page cache is decided when a volume is opened, and each
+     * cached read would ask for its attributes */
+    connection->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_WRITEBACK_CACHE |
+                                    FUSE_CAP_AUTO_INVAL_DATA);
+    connection->want |=
+        connection->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_ASYNC_READ |
+                               FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
     connection->max_readahead = 1024 * 1024;
 }
 
@@ -280,6 +285,7 @@ const struct fuse_lowlevel_ops operations = {
     .write = files_write,
     .flush = files_flush,
     .release = files_release,
+    .lseek = volume_seek,
     .opendir = directories_open,
     .readdir = directories_read,
     .readdirplus = directories_readplus,

@@ -30,6 +30,7 @@ enum node_kind {
     NODE_VALUE,   /* a write is the whole new value */
     NODE_LIST,    /* collected from the open, taken at the first flush after a write */
     NODE_STREAM,  /* a backup */
+    NODE_VOLUME,  /* an image: kept still while it is open (volumes.c) */
     NODE_LINK,
 };
 

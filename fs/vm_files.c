@@ -246,7 +246,11 @@ static const struct node_type vm_children[] = {
      .mode = 0770,
      .field = NOT_TOLD,
      .populate = vm_populate_items},
-    {.name = "volumes", .kind = NODE_DIRECTORY, .mode = 0750, .field = NOT_TOLD},
+    {.name = "volumes",
+     .kind = NODE_DIRECTORY,
+     .mode = 0750,
+     .field = NOT_TOLD,
+     .populate = volumes_populate},
     {.name = "devices", .kind = NODE_DIRECTORY, .mode = 0750, .field = NOT_TOLD},
 };
 

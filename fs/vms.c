@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fs.h"
+#include "qubesfs/clock.h"
 #include "qubesfs/log.h"
 
 const struct node_type vms_type = {.kind = NODE_DIRECTORY, .mode = 0750, .field = NOT_TOLD};
@@ -44,8 +45,8 @@ static bool entry_list(const struct vm *vm, const char *directory, struct item_l
     return true;
 }
 
-static void add_child(struct fs *fs, struct node *directory, const struct node_type *type,
-                      const char *name)
+void vms_add_child(struct fs *fs, struct node *directory, const struct node_type *type,
+                   const char *name)
 {
     struct node *node = node_new(&fs->tree, directory, type, name);
 
@@ -60,7 +61,7 @@ void vm_populate_items(struct fs *fs, struct node *directory, const struct vm *v
     if (!vm || !entry_list(vm, directory->type->name, &list))
         return;
     for (size_t i = 0; i < list.count; i++)
-        add_child(fs, directory, list.type, list.items[i].name);
+        vms_add_child(fs, directory, list.type, list.items[i].name);
 }
 
 void vm_populate_extra(struct fs *fs, struct node *directory, const struct vm *vm)
@@ -68,10 +69,10 @@ void vm_populate_extra(struct fs *fs, struct node *directory, const struct vm *v
     const struct host_snapshot *snapshot = host_snapshot(fs->host);
 
     if (vm && vm->has_firewall)
-        add_child(fs, directory, &firewall_type, firewall_type.name);
+        vms_add_child(fs, directory, &firewall_type, firewall_type.name);
     if (snapshot->catalogue && snapshot->catalogue->form == CATALOGUE_R4) {
-        add_child(fs, directory, &features_type, features_type.name);
-        add_child(fs, directory, &tags_type, tags_type.name);
+        vms_add_child(fs, directory, &features_type, features_type.name);
+        vms_add_child(fs, directory, &tags_type, tags_type.name);
     }
     host_snapshot_unref(snapshot);
 }
@@ -187,11 +188,6 @@ static void compare_items(struct fs *fs, struct node *directory, const struct it
     }
 }
 
-static bool same_time(struct timespec a, struct timespec b)
-{
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
 /* A file that is there for some VMs only. */
 static void compare_file(struct fs *fs, struct node *directory, const struct node_type *type,
                          bool before, bool after)
@@ -211,6 +207,25 @@ static void compare_file(struct fs *fs, struct node *directory, const struct nod
     }
 }
 
+/* The images that came, went or have another content. */
+static void compare_volumes(struct fs *fs, struct node *directory, const struct vm *before,
+                            const struct vm *after)
+{
+    for (size_t i = 0; i < VM_VOLUME_COUNT; i++) {
+        struct node *node = node_child(directory, volume_types[i].name);
+
+        compare_file(fs, directory, &volume_types[i], before->has_volume[i], after->has_volume[i]);
+        if (node && before->has_volume[i] && after->has_volume[i] &&
+            !clock_same(before->changed[VM_FIELD_VOLUME + i], after->changed[VM_FIELD_VOLUME + i]))
+            notify_changed(fs, node);
+    }
+}
+
+static bool is_volumes(const struct node *node)
+{
+    return node->type->populate == volumes_populate;
+}
+
 static void changed(struct fs *fs, struct node *node, const struct vm *before,
                     const struct vm *after)
 {
@@ -219,7 +234,8 @@ static void changed(struct fs *fs, struct node *node, const struct vm *before,
     if (node_known(node))
         node_populate(fs, node, before);
     for (size_t i = 0; i < node->child_count; i++)
-        if (before->entry != after->entry && node_known(node->children[i]))
+        if ((before->entry != after->entry || is_volumes(node->children[i])) &&
+            node_known(node->children[i]))
             node_populate(fs, node->children[i], before);
     vm_object_set(node->object, after);
     if (node->populated)
@@ -229,12 +245,14 @@ static void changed(struct fs *fs, struct node *node, const struct vm *before,
         struct item_list old, new;
         int field = child->type->field;
 
-        if (field != NOT_TOLD && !same_time(before->changed[field], after->changed[field]))
+        if (field != NOT_TOLD && !clock_same(before->changed[field], after->changed[field]))
             notify_changed(fs, child);
         if (before->entry != after->entry && child->populated &&
             entry_list(before, child->type->name, &old) &&
             entry_list(after, child->type->name, &new))
             compare_items(fs, child, &old, &new);
+        if (is_volumes(child) && child->populated)
+            compare_volumes(fs, child, before, after);
     }
 }
 

@@ -210,6 +210,10 @@ void files_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info
     int result = 0;
 
     (void)ino;
+    if (handle->volume) {
+        LOCK_SCOPE(&handle->fs->tree.lock);
+        handle->flushed = true;
+    }
     if (!handle->ours && handle->node->type->kind == NODE_LIST)
         result = flush_list(handle);
     fuse_reply_err(request, -result);

@@ -40,3 +40,8 @@ void clock_format(struct timespec when, char *ret_text)
     gmtime_r(&when.tv_sec, &parts);
     strftime(ret_text, 32, "%Y-%m-%dT%H:%M:%SZ", &parts);
 }
+
+bool clock_same(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}

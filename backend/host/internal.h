@@ -6,6 +6,7 @@
 #include "qubesfs/host.h"
 #include "qubesfs/pool.h"
 #include "qubesfs/text.h"
+#include "qubesfs/volume.h"
 
 #define ERROR_LINES 16
 
@@ -20,6 +21,8 @@ struct usage {
     uint64_t disk_bytes; /* its own volumes */
     bool has_firewall;
     struct timespec firewall_changed;
+    bool has_volume[VM_VOLUME_COUNT];
+    struct timespec volume_changed[VM_VOLUME_COUNT];
 };
 
 /* A VM as the host's thread keeps it; `vm` is what was last published. */
@@ -143,6 +146,12 @@ char *entry_directory(const struct host *host, const struct catalogue_entry *ent
 /** The path of a volume's image on the host, to be freed; NULL: it has none (or out of memory). */
 char *volume_path(struct host *host, const struct catalogue *catalogue,
                   const struct catalogue_entry *entry, const char *volume);
+
+/* volumes.c */
+/** Where the VM's own volume is, to be given to storage_place_free; reads the disk.  -ENOENT: none. */
+int volume_locate(const struct host *host, const struct catalogue *catalogue,
+                  const struct catalogue_entry *entry, enum vm_volume which,
+                  struct storage_place *ret_place, struct error *ret_error);
 
 /* usage.c */
 /** Reads the disk. */

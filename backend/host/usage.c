@@ -7,22 +7,21 @@
 #include <sys/stat.h>
 
 #include "internal.h"
+#include "qubesfs/clock.h"
 
 #define FIREWALL_MAX (1024 * 1024)
 
-static const char *const volumes[] = {"root", "private", "volatile"};
-
-/* An own volume's attributes; false where it has none. */
-static bool volume_stat(struct host *host, const struct catalogue *catalogue,
-                        const struct catalogue_entry *entry, const char *volume,
-                        struct stat *ret_attributes)
+/* An own volume's size and time; false where it has none. */
+static bool volume_measure(struct host *host, const struct catalogue *catalogue,
+                           const struct catalogue_entry *entry, enum vm_volume which,
+                           struct storage_measure *ret_measure)
 {
-    char *path CLEANUP_FREE = NULL;
+    struct storage_place place;
+    bool found = volume_locate(host, catalogue, entry, which, &place, NULL) == 0 &&
+                 storage_measure(&place, host->root, ret_measure) == 0;
 
-    if (strcmp(volume, "root") == 0 && !entry->updateable)
-        return false; /* the template's */
-    path = volume_path(host, catalogue, entry, volume);
-    return path && stat(path, ret_attributes) == 0 && S_ISREG(ret_attributes->st_mode);
+    storage_place_free(&place);
+    return found;
 }
 
 static char *firewall_path(const struct host *host, const struct catalogue_entry *entry)
@@ -40,11 +39,16 @@ struct usage usage_measure(struct host *host, const struct catalogue *catalogue,
 {
     char *firewall CLEANUP_FREE = firewall_path(host, entry);
     struct usage usage = {0};
+    struct storage_measure measure;
     struct stat attributes;
 
-    for (size_t i = 0; i < ARRAY_SIZE(volumes); i++)
-        if (volume_stat(host, catalogue, entry, volumes[i], &attributes))
-            usage.disk_bytes += (uint64_t)attributes.st_blocks * 512;
+    for (size_t i = 0; i < VM_VOLUME_COUNT; i++) {
+        if (!volume_measure(host, catalogue, entry, i, &measure))
+            continue;
+        usage.disk_bytes += measure.allocated;
+        usage.has_volume[i] = true;
+        usage.volume_changed[i] = measure.modified;
+    }
     if (firewall && stat(firewall, &attributes) == 0 && S_ISREG(attributes.st_mode)) {
         usage.has_firewall = true;
         usage.firewall_changed = attributes.st_mtim;
@@ -54,9 +58,12 @@ struct usage usage_measure(struct host *host, const struct catalogue *catalogue,
 
 bool usage_equal(const struct usage *a, const struct usage *b)
 {
+    for (size_t i = 0; i < VM_VOLUME_COUNT; i++)
+        if (a->has_volume[i] != b->has_volume[i] ||
+            !clock_same(a->volume_changed[i], b->volume_changed[i]))
+            return false;
     return a->disk_bytes == b->disk_bytes && a->has_firewall == b->has_firewall &&
-           a->firewall_changed.tv_sec == b->firewall_changed.tv_sec &&
-           a->firewall_changed.tv_nsec == b->firewall_changed.tv_nsec;
+           clock_same(a->firewall_changed, b->firewall_changed);
 }
 
 int host_vm_firewall(struct host *host, const struct vm *vm, char **ret_text, size_t *ret_length)
@@ -86,13 +93,13 @@ struct timespec host_vm_last_change(struct host *host, const struct vm *vm)
 {
     const struct host_snapshot *snapshot = host_snapshot(host);
     struct timespec newest = vm->entry_changed;
-    struct stat attributes;
+    struct storage_measure measure;
 
     if (vm_is_active(vm) && vm->vm_class != VM_CLASS_ADMIN)
         clock_gettime(CLOCK_REALTIME, &newest);
-    for (size_t i = 0; vm->entry && snapshot->catalogue && i < ARRAY_SIZE(volumes); i++)
-        if (volume_stat(host, snapshot->catalogue, vm->entry, volumes[i], &attributes))
-            newest = newer(newest, attributes.st_mtim);
+    for (size_t i = 0; vm->entry && snapshot->catalogue && i < VM_VOLUME_COUNT; i++)
+        if (volume_measure(host, snapshot->catalogue, vm->entry, i, &measure))
+            newest = newer(newest, measure.modified);
     host_snapshot_unref(snapshot);
     return newest;
 }

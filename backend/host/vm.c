@@ -158,11 +158,6 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static bool same_time(struct timespec a, struct timespec b)
-{
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
 static bool definition_equal(const struct vm *a, const struct vm *b, uint64_t hash_a,
                              uint64_t hash_b)
 {
@@ -173,11 +168,30 @@ static bool definition_equal(const struct vm *a, const struct vm *b, uint64_t ha
     return same_text(x, y);
 }
 
-/* Gives each field its time: now if it differs from before. */
-static bool set_times(struct vm *vm, const struct vm *before, bool definition_same,
-                      bool firewall_same)
+/* What is a file has the file's time. */
+static void set_file_times(struct vm *vm, const struct usage *usage)
 {
-    const bool same[VM_FIELD_COUNT] = {
+    vm->has_firewall = usage->has_firewall;
+    vm->changed[VM_FIELD_FIREWALL] = usage->firewall_changed;
+    for (size_t i = 0; i < VM_VOLUME_COUNT; i++) {
+        vm->has_volume[i] = usage->has_volume[i];
+        vm->changed[VM_FIELD_VOLUME + i] = usage->volume_changed[i];
+    }
+}
+
+static bool files_equal(const struct vm *a, const struct vm *b)
+{
+    for (size_t field = VM_FIELD_FIREWALL; field < VM_FIELD_COUNT; field++)
+        if (!clock_same(a->changed[field], b->changed[field]))
+            return false;
+    return a->has_firewall == b->has_firewall &&
+           memcmp(a->has_volume, b->has_volume, sizeof(a->has_volume)) == 0;
+}
+
+/* Gives each other field its time: now if it differs from before. */
+static bool set_times(struct vm *vm, const struct vm *before, bool definition_same)
+{
+    const bool same[VM_FIELD_FIREWALL] = {
         [VM_FIELD_STATE] = vm->state == before->state,
         [VM_FIELD_ERROR] = same_text(vm->error_lines, before->error_lines),
         [VM_FIELD_CLASS] = vm->vm_class == before->vm_class,
@@ -186,12 +200,12 @@ static bool set_times(struct vm *vm, const struct vm *before, bool definition_sa
         [VM_FIELD_STATS] = stats_equal(vm, before),
         [VM_FIELD_DEFINITION] = definition_same,
         [VM_FIELD_COMMANDS] = strcmp(vm_commands(vm), vm_commands(before)) == 0,
-        [VM_FIELD_FIREWALL] = vm->has_firewall == before->has_firewall && firewall_same,
     };
     struct timespec now = clock_wall_unique();
-    bool all = vm->entry == before->entry && vm->domain == before->domain;
+    bool all = vm->entry == before->entry && vm->domain == before->domain &&
+               files_equal(vm, before);
 
-    for (size_t field = 0; field < VM_FIELD_COUNT; field++) {
+    for (size_t field = 0; field < VM_FIELD_FIREWALL; field++) {
         vm->changed[field] = same[field] ? before->changed[field] : now;
         all = all && same[field];
     }
@@ -218,25 +232,25 @@ const struct vm *vm_build(struct host *host, struct record *record)
                : vm->domain                            ? vm->domain->uuid
                                                        : "";
     vm->disk_bytes = record->usage.disk_bytes;
-    vm->has_firewall = record->usage.has_firewall;
+    set_file_times(vm, &record->usage);
     vm->error_lines = error_lines_text(&record->errors);
     if (!before) {
         struct timespec now = clock_wall_unique();
 
-        for (size_t field = 0; field < VM_FIELD_COUNT; field++)
+        for (size_t field = 0; field < VM_FIELD_FIREWALL; field++)
             vm->changed[field] = now;
-        vm->changed[VM_FIELD_FIREWALL] = record->usage.firewall_changed;
         vm->entry_changed = host->catalogue ? host->catalogue->modified : now;
         record->definition_hash = hash;
         return vm;
     }
-    if (set_times(vm, before, definition_equal(vm, before, hash, record->definition_hash),
-                  same_time(record->usage.firewall_changed, before->changed[VM_FIELD_FIREWALL]))) {
+    if (set_times(vm, before, definition_equal(vm, before, hash, record->definition_hash))) {
         vm_unref(vm);
         return vm_ref(before);
     }
     record->definition_hash = hash;
-    vm->changed[VM_FIELD_FIREWALL] = record->usage.firewall_changed;
+    /* a start makes images anew, a stop removes some */
+    if (vm_is_active(vm) != vm_is_active(before))
+        host->measure_next = host->running;
     vm->entry_changed = before->entry_changed;
     if (vm->entry == before->entry) {
         vm->item_changed = times_ref(before->item_changed);

@@ -74,6 +74,47 @@ static int clone_file(int fd)
     return MOVE_FD(copy);
 }
 
+/* A state younger than this may have a twin of the same time: file systems count in ticks. */
+#define TICK_SECONDS 1
+
+static struct storage_state state_of(const struct stat *status)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (struct storage_state){
+        .known = now.tv_sec - status->st_ctim.tv_sec > TICK_SECONDS,
+        .device = status->st_dev,
+        .inode = status->st_ino,
+        .size = (uint64_t)status->st_size,
+        .modified = status->st_mtim,
+        .changed = status->st_ctim,
+    };
+}
+
+static bool same_file(const struct storage_state *a, const struct storage_state *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->modified.tv_sec == b->modified.tv_sec && a->modified.tv_nsec == b->modified.tv_nsec &&
+           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+bool storage_state_equal(const struct storage_state *a, const struct storage_state *b)
+{
+    return a->known && b->known && same_file(a, b);
+}
+
+bool storage_unchanged(const struct storage_image *image)
+{
+    struct storage_state now;
+    struct stat status;
+
+    if (fstat(image->fd, &status))
+        return false;
+    now = state_of(&status);
+    return same_file(&now, &image->state);
+}
+
 static int fail(int code, const char *path, struct error *ret_error)
 {
     return error_set(ret_error, code, "can't open %s: %s", path, strerror(-code));
@@ -91,6 +132,8 @@ static int open_file(const struct storage_place *place, const char *root, bool l
         return fail(-errno, place->path, ret_error);
     if (!S_ISREG(status.st_mode))
         return error_set(ret_error, -EINVAL, "%s is no regular file", place->path);
+    image->state = state_of(&status);
+    image->size = (uint64_t)status.st_size;
     if (place->kind == STORAGE_FILE && !look_only) {
         int copy = clone_file(fd);
 
@@ -102,7 +145,12 @@ static int open_file(const struct storage_place *place, const char *root, bool l
             if (fchmod(copy, status.st_mode & 07777) || futimens(copy, times) ||
                 fchown(copy, status.st_uid, status.st_gid))
                 log_debug("the clone of %s is not alike: %m", place->path);
+            /* written to meanwhile: nobody knows which state was cloned */
+            image->fd = fd;
+            image->state.known = image->state.known && storage_unchanged(image);
             image->fd = copy;
+            if (fstat(copy, &status) == 0)
+                image->size = (uint64_t)status.st_size;
             image->still = true;
             return 0;
         }
@@ -163,8 +211,12 @@ static int open_volume(const struct storage_place *place, const char *root, bool
     if (fd < 0)
         return fail(fd, place->path, ret_error);
     *image = (struct storage_image){.fd = fd, .still = true};
-    if (fstat(fd, &status) == 0)
+    if (fstat(fd, &status) == 0) {
         image->block = S_ISBLK(status.st_mode);
+        image->size = (uint64_t)status.st_size;
+    }
+    if (image->block && ioctl(fd, BLKGETSIZE64, &image->size))
+        image->size = 0;
     return 0;
 }
 
@@ -175,6 +227,30 @@ int storage_open(const struct storage_place *place, const char *root, bool activ
     if (place->kind == STORAGE_LVM)
         return open_volume(place, root, active, ret_image, ret_error);
     return open_file(place, root, look_only, ret_image, ret_error);
+}
+
+int storage_measure(const struct storage_place *place, const char *root,
+                    struct storage_measure *ret_measure)
+{
+    struct stat status;
+    int fd CLEANUP_CLOSE = -1;
+
+    if (lstat(place->path, &status))
+        return -errno;
+    if (!S_ISREG(status.st_mode)) {
+        fd = open_path(place->path, root);
+        if (fd < 0)
+            return fd;
+        if (fstat(fd, &status))
+            return -errno;
+    }
+    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+        return -EINVAL;
+    *ret_measure = (struct storage_measure){(uint64_t)status.st_size,
+                                            (uint64_t)status.st_blocks * 512, status.st_mtim};
+    if (S_ISBLK(status.st_mode) && ioctl(fd, BLKGETSIZE64, &ret_measure->size))
+        return -errno;
+    return 0;
 }
 
 void storage_close(struct storage_image *image)

@@ -2,6 +2,7 @@
 #ifndef QUBESFS_CLOCK_H
 #define QUBESFS_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -14,5 +15,8 @@ struct timespec clock_wall_unique(void);
 
 /** `when` as 2026-11-21T19:10:24Z into `ret_text` (at least 32 bytes). */
 void clock_format(struct timespec when, char *ret_text);
+
+/** True if both are the same moment. */
+bool clock_same(struct timespec a, struct timespec b);
 
 #endif

@@ -30,6 +30,9 @@ enum vm_state { /* the first ones as in enum domain_state */
 /** "Halted", "Running", ... */
 const char *vm_state_name(enum vm_state state);
 
+/** The images that a VM may have of its own (volume.h). */
+enum vm_volume { VM_VOLUME_ROOT, VM_VOLUME_PRIVATE, VM_VOLUME_VOLATILE, VM_VOLUME_COUNT };
+
 /** The parts of a VM that change on their own; each has its time of last change. */
 enum vm_field {
     VM_FIELD_STATE,
@@ -40,8 +43,9 @@ enum vm_field {
     VM_FIELD_STATS,
     VM_FIELD_DEFINITION,
     VM_FIELD_COMMANDS, /* the list of valid commands */
-    VM_FIELD_FIREWALL,
-    VM_FIELD_COUNT,
+    VM_FIELD_FIREWALL, /* from here on files of the host, with their own times */
+    VM_FIELD_VOLUME, /* the first of VM_VOLUME_COUNT: what is in that volume */
+    VM_FIELD_COUNT = VM_FIELD_VOLUME + VM_VOLUME_COUNT,
 };
 
 /** One VM at one moment.  Immutable, reference-counted. */
@@ -58,6 +62,7 @@ struct vm {
     char *error_lines; /* the `error` file's content; NULL: empty */
     uint64_t disk_bytes;
     bool has_firewall; /* there is a firewall file on disk */
+    bool has_volume[VM_VOLUME_COUNT]; /* there is one on disk */
     struct timespec changed[VM_FIELD_COUNT];
     struct timespec entry_changed; /* when the entry as a whole last changed */
     /* when each item last changed: prefs, services, features, tags in the entry's order; NULL: all

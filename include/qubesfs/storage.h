@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "qubesfs/catalogue.h"
 #include "qubesfs/error.h"
@@ -34,15 +36,26 @@ int storage_locate(const char *root, const char *directory, const struct catalog
                    struct storage_place *ret_place, struct error *ret_error);
 void storage_place_free(struct storage_place *place);
 
+/** What tells one state of a file from another: as long as it stays, nobody has written to it. */
+struct storage_state {
+    bool known; /* false: such a state can't be told from others, not even from itself */
+    dev_t device;
+    ino_t inode;
+    uint64_t size;
+    struct timespec modified, changed;
+};
+
 struct storage_image {
     int fd;
     bool still; /* nobody changes what is read from it: a state at rest, or a clone of our own */
     bool block; /* a block device */
+    uint64_t size;
+    struct storage_state state; /* of the file (not of its clone) when it was opened */
 };
 
 #define STORAGE_IMAGE_INIT                                                                         \
     {                                                                                              \
-        -1, false, false                                                                           \
+        .fd = -1                                                                                   \
     }
 
 /**
@@ -54,6 +67,20 @@ struct storage_image {
 int storage_open(const struct storage_place *place, const char *root, bool active, bool look_only,
                  struct storage_image *ret_image, struct error *ret_error);
 void storage_close(struct storage_image *image);
+
+/** True if both are known and the same. */
+bool storage_state_equal(const struct storage_state *a, const struct storage_state *b);
+/** True if nobody has written to an image that is not `still` since it was opened. */
+bool storage_unchanged(const struct storage_image *image);
+
+/** What there is of a volume; looks at the disk, opens nothing but links and block devices. */
+struct storage_measure {
+    uint64_t size, allocated; /* bytes */
+    struct timespec modified;
+};
+/** 0, -EINVAL where it is neither a regular file nor a block device, or stat's errno. */
+int storage_measure(const struct storage_place *place, const char *root,
+                    struct storage_measure *ret_measure);
 
 /** `length` bytes of data at `offset`, both in bytes.  Everything outside of extents reads as
  * zeros. */

@@ -79,6 +79,6 @@ read_states() {
 }
 
 read_everything() {
-    # a VM's `backup` is a stream of all its data, and wants a passphrase
-    find "$P/vms" -type f ! -name backup -print0 | xargs -0 cat
+    # a VM's `backup` is a stream of all its data, and wants a passphrase; its volumes are data too
+    find "$P/vms" -type f ! -name backup ! -path '*/volumes/*' -print0 | xargs -0 cat
 }

@@ -121,6 +121,20 @@ make_host() {
     "$LIB/sample-host" "${1:-$HOST}"
 }
 
+# mount_image KIND SIZE DIR [OPTION-OF-MKFS...]: a new file system of that kind, through a loop device;
+# status 1, with the reason in its output, where there is none
+mount_image() {
+    local kind=$1 size=$2 directory=$3 image=$TEST_TMP/$1.fs
+    shift 3
+    command -v "mkfs.$kind" >/dev/null || { echo "no mkfs.$kind" && return 1; }
+    truncate -s "$size" "$image"
+    "mkfs.$kind" "$@" "$image" >/dev/null 2>"$TEST_TMP/mkfs" || { cat "$TEST_TMP/mkfs" && return 1; }
+    mkdir -p "$directory"
+    mount -o loop "$image" "$directory" 2>"$TEST_TMP/mkfs" ||
+        { echo "$kind can't be mounted: $(cat "$TEST_TMP/mkfs")" && return 1; }
+    cleanup_fn umount "$directory"
+}
+
 is_mounted() {
     grep -qF " $1 " /proc/self/mountinfo
 }

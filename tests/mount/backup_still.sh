@@ -19,14 +19,9 @@ writer() {
 }
 
 try_on() {
-    local kind=$1 image=$TEST_TMP/$1.fs at=$TEST_TMP/$1 pid copier
+    local kind=$1 at=$TEST_TMP/$1 pid copier
     shift
-    command -v "mkfs.$kind" >/dev/null || { echo "no mkfs.$kind"; return 0; }
-    truncate -s 600M "$image"
-    "mkfs.$kind" "$@" "$image" >/dev/null 2>"$TEST_TMP/mkfs" || { cat "$TEST_TMP/mkfs"; return 0; }
-    mkdir -p "$at"
-    mount -o loop "$image" "$at" 2>"$TEST_TMP/mkfs" || { echo "$kind can't be mounted: $(cat "$TEST_TMP/mkfs")"; return 0; }
-    cleanup_fn umount "$at"
+    mount_image "$kind" 600M "$at" "$@" || return 0
     head -c 100M /dev/urandom >"$at/private.img"
     ln -sfn "$at/private.img" "$vms/work/private.img"
     # the link is one of the host's, so below its root
