@@ -62,9 +62,7 @@ static void init(void *userdata, struct fuse_conn_info *connection)
      * cached read would ask for its attributes */
     connection->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_WRITEBACK_CACHE |
                                     FUSE_CAP_AUTO_INVAL_DATA);
-    connection->want |=
-        connection->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_ASYNC_READ |
-                               FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+    connection->want |= connection->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_ASYNC_READ);
     connection->max_readahead = 1024 * 1024;
 }
 

@@ -176,14 +176,12 @@ struct volume_request {
     int whence;
 };
 
-static int read_image(const struct open_volume *volume, void *data, size_t size, off_t offset,
-                      size_t *ret_length)
+static int read_image(int fd, void *data, size_t size, off_t offset, size_t *ret_length)
 {
     size_t length = 0;
 
     while (length < size) {
-        ssize_t got = pread(volume->image.fd, (char *)data + length, size - length,
-                            offset + (off_t)length);
+        ssize_t got = pread(fd, (char *)data + length, size - length, offset + (off_t)length);
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -210,24 +208,6 @@ static int check(struct handle *handle)
     return result;
 }
 
-/* A state that stays still goes from page to page through a pipe; what may change is copied first
- * and answered if it has not changed since. */
-static void answer_read(fuse_req_t request, const struct volume_request *read, void *data,
-                        size_t length)
-{
-    const struct open_volume *volume = read->handle->volume;
-    struct fuse_bufvec pages = FUSE_BUFVEC_INIT(length);
-
-    if (!volume->image.still) {
-        fuse_reply_buf(request, data, length);
-        return;
-    }
-    pages.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY;
-    pages.buf[0].fd = volume->image.fd;
-    pages.buf[0].pos = read->offset;
-    fuse_reply_data(request, &pages, FUSE_BUF_SPLICE_MOVE);
-}
-
 static void request_done(struct volume_request *volume_request)
 {
     handle_unref(volume_request->handle);
@@ -249,19 +229,17 @@ static void read_on_worker(void *cookie)
         length = 0;
     else if (length > image->size - (uint64_t)read->offset)
         length = (size_t)(image->size - (uint64_t)read->offset);
-    if (!image->still) {
-        data = malloc(length + 1);
-        result =
-            data ? read_image(handle->volume, data, length, read->offset, &length) : -ENOMEM;
-        if (result == 0)
-            result = check(handle);
-    }
+    /* copied: from page to page through a pipe (splice) took a quarter more of the processor here */
+    data = malloc(length + 1);
+    result = data ? read_image(image->fd, data, length, read->offset, &length) : -ENOMEM;
+    if (result == 0)
+        result = check(handle);
     request = waits_take(handle->fs, read->number, &wait);
     if (request) {
         if (result)
             fuse_reply_err(request, -result);
         else
-            answer_read(request, read, data, length);
+            fuse_reply_buf(request, data, length);
         waits_done(handle->fs, wait);
     }
     request_done(read);

@@ -21,6 +21,8 @@ packages() {
         echo btrfs-progs xfsprogs curl openssh-client
         # what an archive is checked with
         echo openssl scrypt gzip zstd tar cpio busybox-static pv libxml2-utils
+        # what makes incremental backups of volumes
+        echo restic borgbackup
         # a real hypervisor with a small guest, and XenStore
         echo libvirt-daemon-system libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients \
             qemu-system-x86 qemu-utils kmod xen-utils-4.17 xenstore-utils
