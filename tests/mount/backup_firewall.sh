@@ -59,7 +59,7 @@ sed 's,pool="vm-pool" vid="qubes_dom0/vm-work-private",pool="varlibqubes" vid="a
     "$LIB/../data/r4.xml" >"$CATALOGUE.new"
 mv "$CATALOGUE.new" "$CATALOGUE"
 number=5
-until_true 10 test -d "$P/vms/default-dvm" || fail "the R4 catalogue is not shown"
+until_true 60 test -d "$P/vms/default-dvm" || fail "the R4 catalogue is not shown"
 cp "$golden/deny-r4.xml" "$work/firewall.xml"
 prepare 3
 restore emergency-restore.sh

@@ -17,7 +17,7 @@ end_other() {
     wait $other || true
 }
 cleanup_fn end_other
-until_true 20 test -e "$home/remote/version" || fail "the other mount does not answer"
+until_true 60 test -e "$home/remote/version" || fail "the other mount does not answer"
 qfs_mount
 plan=$P/backups/default
 echo secret >"$plan/passphrase"

@@ -117,7 +117,7 @@ echo secret-of-it >"$other/passphrase"
 echo 0 >"$plan/dom0_home"
 mkdir "$backups/gone" && rmdir "$backups/gone"
 mkdir "$backups/again" && rmdir "$backups/again" && mkdir "$backups/again"
-until_true 5 grep -q exclude=sys-firewall "$state/plans/A.b_c-9" || fail "it is not saved"
+until_true 60 grep -q exclude=sys-firewall "$state/plans/A.b_c-9" || fail "it is not saved"
 qfs_unmount
 same 'what is saved' 'A.b_c-9
 again
@@ -160,11 +160,11 @@ content_is "$backups/mixed/level" small
 content_is "$backups/mixed/include" ''
 content_is "$backups/nul/level" fast
 echo 16 >"$backups/mixed/kdf"
-until_true 5 grep -q kdf=16 "$plans/mixed" || fail "mixed is not saved"
+until_true 60 grep -q kdf=16 "$plans/mixed" || fail "mixed is not saved"
 rmdir "$backups/mixed"
-until_true 5 test ! -e "$plans/mixed" || fail "mixed is still on the disk"
+until_true 60 test ! -e "$plans/mixed" || fail "mixed is still on the disk"
 rm -r "$plans"
 : >"$plans" # nothing can be saved any more
 echo 15 >"$plan/kdf"
 content_is "$plan/kdf" 15
-until_true 5 grep -q 'save: .*only until the daemon ends' "$plan/error" || fail "nobody says that it is not saved"
+until_true 60 grep -q 'save: .*only until the daemon ends' "$plan/error" || fail "nobody says that it is not saved"

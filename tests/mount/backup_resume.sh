@@ -133,11 +133,11 @@ echo gzip >"$plan/compression"
 printf '%s\n' work personal sys-firewall >"$plan/include"
 pv -q -L 5m "$backup" >"$copy" &
 pid=$!
-until_true 5 test -s "$copy" || fail "it does not run"
+until_true 60 test -s "$copy" || fail "it does not run"
 head -c 3000000 "$backup" >"$copy.2"
 kill -KILL $pid
 wait $pid || true
-until_true 5 few_threads || fail "$(threads) threads are left"
+until_true 60 few_threads || fail "$(threads) threads are left"
 tail -c +3000001 "$backup" >>"$copy.2"
 restored "$copy.2"
 rm -f "$copy.2"
@@ -147,11 +147,11 @@ printf '%s\n' work personal >"$plan/include"
 for i in 1 2 3; do
     pv -q -L 20m "$backup" >/dev/null &
     pid=$!
-    until_true 5 grep -qx state=running "$plan/status" || fail "it does not run"
+    until_true 60 grep -qx state=running "$plan/status" || fail "it does not run"
     sleep 0.3
     kill -KILL $pid
     wait $pid || true
-    until_true 3 few_threads || fail "$(threads) threads are left"
+    until_true 60 few_threads || fail "$(threads) threads are left"
 done
 # what is kept is let go by cancel, by another passphrase, and with the plan
 head -c 3000000 "$backup" >"$copy"

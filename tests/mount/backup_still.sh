@@ -32,7 +32,7 @@ try_on() {
     echo start >"$P/vms/work/control"
     pv -q -L 40m "$plan/backup" >"$TEST_TMP/copy" &
     copier=$!
-    until_true 10 grep -qx state=running "$plan/status" || fail "$kind: $(cat "$plan/error")"
+    until_true 60 grep -qx state=running "$plan/status" || fail "$kind: $(cat "$plan/error")"
     writer "$at/private.img" &
     pid=$!
     wait $copier || { kill $pid; fail "$kind: $(cat "$plan/error")"; }
