@@ -17,6 +17,12 @@ bool is_standard_label(const char *name)
     return false;
 }
 
+bool is_color(const char *untrusted_text)
+{
+    return strncmp(untrusted_text, "0x", 2) == 0 && strlen(untrusted_text) == 8 &&
+           strspn(untrusted_text + 2, "0123456789abcdefABCDEF") == 6;
+}
+
 bool is_mac(const char *untrusted_text)
 {
     size_t length = strlen(untrusted_text);

@@ -75,6 +75,8 @@ struct standard_label {
 };
 extern const struct standard_label standard_labels[8];
 bool is_standard_label(const char *name);
+/** A label's colour, 0xRRGGBB. */
+bool is_color(const char *untrusted_text);
 
 bool is_mac(const char *untrusted_text);
 /** True if all of it is digits, few enough for any reader. */
@@ -91,6 +93,10 @@ int assign_r3_qids(struct conversion *conversion);
 
 int to_r3(struct conversion *conversion);
 int to_r4(struct conversion *conversion);
+/** What every catalogue of R4 begins with: the standard labels, the pools of R3's files, dom0. */
+void r4_labels(struct conversion *conversion, xmlNode *root);
+void r4_pools(struct conversion *conversion, xmlNode *root);
+void r4_dom0(struct conversion *conversion, xmlNode *domains);
 
 /* to_r3_settings.c, to_r4_settings.c */
 

@@ -95,19 +95,11 @@ int catalogue_export(const char *path, enum catalogue_form form, const struct ca
 {
     const struct patience patience = {.seconds = 15, .cancel_fd = -1};
     char *data CLEANUP_FREE = NULL;
-    struct stat status;
     size_t length;
-    int result;
+    int result = load_bytes(path, &patience, &data, &length, NULL, ret_error);
 
-    {
-        int fd CLEANUP_CLOSE = -1;
-
-        result = lock_file(path, false, &patience, &fd, &status, ret_error);
-        if (!result)
-            result = read_whole_file(path, fd, &data, &length, ret_error);
-        if (result)
-            return result;
-    }
+    if (result)
+        return result;
     return export_bytes(path, data, length, form, marks, mark_count, ret_document, ret_length,
                         ret_left_out, ret_error);
 }

@@ -168,6 +168,8 @@ int build_catalogue(const struct reading *reading, struct timespec modified,
 
 /* model.c */
 
+/** The place of the entry of that name; SIZE_MAX: there is none. */
+size_t catalogue_index(const struct catalogue *catalogue, const char *name);
 bool catalogue_entry_equal(const struct catalogue_entry *one, const struct catalogue_entry *other);
 /** True if nothing but the time of modification differs. */
 bool catalogue_equal(const struct catalogue *one, const struct catalogue *other);
@@ -205,6 +207,10 @@ int lock_new_file(int fd);
 /** Reads a locked file whole; `ret_data` is to be freed. */
 int read_whole_file(const char *path, int fd, char **ret_data, size_t *ret_length,
                     struct error *ret_error);
+/** Reads the file at `path` under Qubes' shared lock; `ret_status` (may be NULL) is filled as soon
+ * as it was locked. */
+int load_bytes(const char *path, const struct patience *patience, char **ret_data,
+               size_t *ret_length, struct stat *ret_status, struct error *ret_error);
 /** catalogue_load with a wait that can be cut short; `ret_status` (may be NULL) is filled as soon
  * as the file was locked, also when its content turns out to be broken. */
 int load_file(const char *path, const struct patience *patience, const struct catalogue *previous,
@@ -238,6 +244,9 @@ typedef int document_edit(void *cookie, xmlDoc *document, enum catalogue_form fo
  */
 int edit_file(const char *path, unsigned seconds, document_edit *edit, void *cookie,
               struct error *ret_error);
+
+/** Makes a catalogue where there is none, as durably: -EEXIST when there is one by now. */
+int create_file(const char *path, const char *data, size_t length, struct error *ret_error);
 
 /** An edit of the document's bytes: gives back new ones, to be freed, which it has proven to be a
  * good catalogue; the same ones are not saved. */

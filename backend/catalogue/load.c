@@ -34,34 +34,39 @@ int read_whole_file(const char *path, int fd, char **ret_data, size_t *ret_lengt
     return 0;
 }
 
+int load_bytes(const char *path, const struct patience *patience, char **ret_data,
+               size_t *ret_length, struct stat *ret_status, struct error *ret_error)
+{
+    /* held while the bytes are read, not while they are parsed */
+    int fd CLEANUP_CLOSE = -1;
+    struct stat status;
+    int result = lock_file(path, false, patience, &fd, &status, ret_error);
+
+    if (result)
+        return result;
+    if (ret_status)
+        *ret_status = status;
+    return read_whole_file(path, fd, ret_data, ret_length, ret_error);
+}
+
 int load_file(const char *path, const struct patience *patience, const struct catalogue *previous,
               const struct catalogue **ret_catalogue, struct stat *ret_status,
               struct error *ret_error)
 {
     char *data CLEANUP_FREE = NULL;
+    struct stat own, *status = ret_status ? ret_status : &own;
     xmlDoc *document;
-    struct stat status;
     size_t length;
     int result;
 
-    {
-        /* held while the bytes are read, not while they are parsed */
-        int fd CLEANUP_CLOSE = -1;
-
-        result = lock_file(path, false, patience, &fd, &status, ret_error);
-        if (result)
-            return result;
-        if (ret_status)
-            *ret_status = status;
-        result = read_whole_file(path, fd, &data, &length, ret_error);
-        if (result)
-            return result;
-    }
+    result = load_bytes(path, patience, &data, &length, status, ret_error);
+    if (result)
+        return result;
     result = document_parse(path, data, length, &document, ret_error);
     if (result)
         return result;
-    result =
-        catalogue_read_document(path, document, status.st_mtim, previous, ret_catalogue, ret_error);
+    result = catalogue_read_document(path, document, status->st_mtim, previous, ret_catalogue,
+                                     ret_error);
     xmlFreeDoc(document);
 #ifdef __GLIBC__
     /* the tree of a large catalogue was many times as large as what is kept of it */

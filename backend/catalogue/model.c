@@ -67,7 +67,7 @@ void catalogue_unref(const struct catalogue *catalogue)
     free(own);
 }
 
-const struct catalogue_entry *catalogue_find(const struct catalogue *catalogue, const char *name)
+size_t catalogue_index(const struct catalogue *catalogue, const char *name)
 {
     size_t low = 0, high = catalogue->entry_count;
 
@@ -76,13 +76,20 @@ const struct catalogue_entry *catalogue_find(const struct catalogue *catalogue, 
         int order = strcmp(catalogue->entries[middle]->name, name);
 
         if (order == 0)
-            return catalogue->entries[middle];
+            return middle;
         if (order < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    return NULL;
+    return SIZE_MAX;
+}
+
+const struct catalogue_entry *catalogue_find(const struct catalogue *catalogue, const char *name)
+{
+    size_t index = catalogue_index(catalogue, name);
+
+    return index != SIZE_MAX ? catalogue->entries[index] : NULL;
 }
 
 const char *name_value_find(const struct name_value *list, size_t count, const char *name)

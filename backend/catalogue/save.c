@@ -41,8 +41,15 @@ static int sync_directory_of(const char *path)
     return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
+/* Whose a file is, and who may do what. */
+struct owner {
+    uid_t uid;
+    gid_t gid;
+    mode_t mode;
+};
+
 /* Everything that can fail happens to the new file before it has the catalogue's name. */
-static int fill_new_file(int fd, const struct stat *old, const char *data, size_t length)
+static int fill_new_file(int fd, const struct owner *owner, const char *data, size_t length)
 {
     int result = lock_new_file(fd);
 
@@ -52,19 +59,29 @@ static int fill_new_file(int fd, const struct stat *old, const char *data, size_
     if (result)
         return result;
     /* the owner first: chown takes set-id bits away */
-    if (fchown(fd, old->st_uid, old->st_gid) < 0) {
+    if (fchown(fd, owner->uid, owner->gid) < 0) {
         struct stat made;
 
-        if (fstat(fd, &made) < 0 || made.st_uid != old->st_uid || made.st_gid != old->st_gid)
+        if (fstat(fd, &made) < 0 || made.st_uid != owner->uid || made.st_gid != owner->gid)
             return -EPERM;
     }
-    if (fchmod(fd, old->st_mode & 07777) < 0 || fsync(fd) < 0)
+    if (fchmod(fd, owner->mode) < 0 || fsync(fd) < 0)
         return -errno;
     return 0;
 }
 
-static int replace_file(const char *path, const struct stat *old, const char *data, size_t length,
-                        struct error *ret_error)
+/* Only where nothing is: -EEXIST otherwise. */
+static int move_to_new(const char *temporary, const char *path)
+{
+    if (link(temporary, path) < 0)
+        return -errno;
+    unlink(temporary);
+    return 0;
+}
+
+/* Puts a new file at the path; `is_new`: there must be none yet. */
+static int put_file(const char *path, bool is_new, const struct owner *owner, const char *data,
+                    size_t length, struct error *ret_error)
 {
     char temporary[PATH_MAX];
     int result;
@@ -77,8 +94,10 @@ static int replace_file(const char *path, const struct stat *old, const char *da
     if (fd < 0)
         return error_set(ret_error, -errno, "%s: cannot make a new file beside it: %s", path,
                          strerror(errno));
-    result = fill_new_file(fd, old, data, length);
-    if (!result && rename(temporary, path) < 0)
+    result = fill_new_file(fd, owner, data, length);
+    if (!result && is_new)
+        result = move_to_new(temporary, path);
+    else if (!result && rename(temporary, path) < 0)
         result = -errno;
     if (result) {
         unlink(temporary);
@@ -90,6 +109,27 @@ static int replace_file(const char *path, const struct stat *old, const char *da
         log_warning("%s: saved, but its directory could not be synced: %s", path,
                     strerror(-result));
     return 0;
+}
+
+static int replace_file(const char *path, const struct stat *old, const char *data, size_t length,
+                        struct error *ret_error)
+{
+    const struct owner owner = {old->st_uid, old->st_gid, old->st_mode & 07777};
+
+    return put_file(path, false, &owner, data, length, ret_error);
+}
+
+int create_file(const char *path, const char *data, size_t length, struct error *ret_error)
+{
+    struct owner owner = {geteuid(), getegid(), 0660};
+    char copy[PATH_MAX];
+    struct stat directory;
+
+    snprintf(copy, sizeof(copy), "%s", path);
+    /* the group `qubes`, where the directory has it */
+    if (stat(dirname(copy), &directory) == 0)
+        owner.gid = directory.st_gid;
+    return put_file(path, true, &owner, data, length, ret_error);
 }
 
 /* The edited document as bytes, proven to be a good catalogue still. */

@@ -35,8 +35,7 @@ static long color_of(const struct conversion *conversion, const char *label)
     for (xmlNode *at = list ? element_at(list->children) : NULL; at; at = element_at(at->next)) {
         const char *color = element_attribute(at, "color", conversion->arena);
 
-        if (element_is(at, "label") && color && strncmp(color, "0x", 2) == 0 &&
-            strlen(color) == 8 && strspn(color + 2, "0123456789abcdefABCDEF") == 6 &&
+        if (element_is(at, "label") && color && is_color(color) &&
             strcmp(element_text(at, conversion->arena), label) == 0)
             return strtol(color, NULL, 16);
     }

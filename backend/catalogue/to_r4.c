@@ -56,7 +56,7 @@ static void decide(struct conversion *conversion, const struct draft *draft)
     counterpart->vm_class = counterpart->template ? VM_CLASS_APP : VM_CLASS_STANDALONE;
 }
 
-static void add_labels(struct conversion *conversion, xmlNode *root)
+void r4_labels(struct conversion *conversion, xmlNode *root)
 {
     xmlNode *list = add_element(conversion, root, "labels");
 
@@ -73,7 +73,7 @@ static void add_labels(struct conversion *conversion, xmlNode *root)
     }
 }
 
-static void add_pools(struct conversion *conversion, xmlNode *root)
+void r4_pools(struct conversion *conversion, xmlNode *root)
 {
     static const struct {
         const char *name, *driver, *path;
@@ -200,7 +200,7 @@ static void add_domain(struct conversion *conversion, const struct draft *draft,
 }
 
 /* R4 has an entry for dom0 always, R3 since 2015. */
-static void add_dom0(struct conversion *conversion, xmlNode *domains)
+void r4_dom0(struct conversion *conversion, xmlNode *domains)
 {
     xmlNode *domain = add_element(conversion, domains, "domain");
     struct pairs properties = {NULL, 0, 0};
@@ -227,12 +227,12 @@ int to_r4(struct conversion *conversion)
     xmlDocSetRootElement(conversion->document, root);
     for (size_t i = 0; i < from->draft_count; i++)
         decide(conversion, &from->drafts[i]);
-    add_labels(conversion, root);
-    add_pools(conversion, root);
+    r4_labels(conversion, root);
+    r4_pools(conversion, root);
     add_globals(conversion, root);
     domains = add_element(conversion, root, "domains");
     if (!reading_by_qid(from, 0) && !reading_by_name(from, "dom0"))
-        add_dom0(conversion, domains);
+        r4_dom0(conversion, domains);
     for (size_t i = 0; i < from->draft_count; i++)
         add_domain(conversion, &from->drafts[i], domains);
     for (const xmlNode *at = element_at(old->children); at; at = element_at(at->next)) {

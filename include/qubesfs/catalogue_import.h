@@ -3,8 +3,8 @@
  * The catalogue's part of a restore: what becomes of each VM that the catalogue inside a backup
  * promises, and the one save that makes all of them appear together in the host's catalogue.
  *
- *     catalogue_import_new      decides, changes nothing    (names and uuids are known from here on)
- *     catalogue_import_set_...  what came with the images   (the backup's data, after the decision)
+ *     catalogue_import_new      decides, changes nothing    (names and uuids are known from here
+ * on) catalogue_import_set_...  what came with the images   (the backup's data, after the decision)
  *     catalogue_import_save     decides again under Qubes' exclusive lock, and saves
  *
  * One thread at a time may use an import; the functions that wait or read the disk say so.
@@ -59,13 +59,14 @@ struct catalogue_import_vm {
     /* Where it is in the backup, with one slash at its end: "vm2/", "appvms/work/"; dom0's home
      * "dom0-home/user/".  No two VMs have the same, none is the beginning of another. */
     const char *backup_path;
-    uint64_t backup_size; /* bytes on disk, as the backup's catalogue promises; 0: it says nothing */
+    uint64_t
+        backup_size; /* bytes on disk, as the backup's catalogue promises; 0: it says nothing */
     /* Has a root volume of its own: the backup must bring a root.img, else none is wanted. */
     bool has_root;
     /* Exact sizes of the images in bytes where the catalogue inside says them (R4), else 0. */
     uint64_t root_size, private_size;
-    /* Absolute, without --root; NULL for dom0's home and in a `verify`.  `directory` is the VM's own
-     * (firewall.xml, icon.png, notes.txt, whitelisted-appmenus.list), `image_directory` that of
+    /* Absolute, without --root; NULL for dom0's home and in a `verify`.  `directory` is the VM's
+     * own (firewall.xml, icon.png, notes.txt, whitelisted-appmenus.list), `image_directory` that of
      * root.img and private.img: another one only where an R4 pool is elsewhere. */
     const char *directory, *image_directory;
     /* R3 host, from R4's feature menu-items: the text of whitelisted-appmenus.list to be written
@@ -87,10 +88,9 @@ struct catalogue_import;
  *   -EEXIST     conflict is `refuse` and VMs of these names are here
  *   -ENOENT     `include` names what is not in the backup; or missing is `refuse`, or there is no
  *               default template
- *   -ENOTSUP    the host's default pool is none that can be written, or the backup has more VMs than
- *               the host's form can hold
- *   -ENOMEM, or what catalogue_load returned
- * with words for people in `ret_error`.
+ *   -ENOTSUP    the host's default pool is none that can be written, or the backup has more VMs
+ * than the host's form can hold -ENOMEM, or what catalogue_load returned with words for people in
+ * `ret_error`.
  */
 int catalogue_import_new(const char *path, const void *untrusted_document, size_t length,
                          const struct catalogue_import_options *options,
@@ -118,28 +118,26 @@ const char *catalogue_import_notes(const struct catalogue_import *import);
 
 /** The size of the VM's image ("root" or "private") in bytes as it was restored; for R4, whose
  * catalogue stores it.  -EINVAL: no such VM or volume, -ENOMEM. */
-int catalogue_import_set_size(struct catalogue_import *import,
-                              const struct catalogue_import_vm *vm, const char *volume,
-                              uint64_t bytes);
+int catalogue_import_set_size(struct catalogue_import *import, const struct catalogue_import_vm *vm,
+                              const char *volume, uint64_t bytes);
 
 /** The text of the VM's whitelisted-appmenus.list (untrusted; one name a line), which becomes the
  * feature menu-items of an R4 host; on an R3 host it is only a file.  Names that can't be in the
  * feature are passed over.  -EINVAL: no such VM; -ENOMEM. */
-int catalogue_import_set_menu(struct catalogue_import *import,
-                              const struct catalogue_import_vm *vm, const char *untrusted_text,
-                              size_t length);
+int catalogue_import_set_menu(struct catalogue_import *import, const struct catalogue_import_vm *vm,
+                              const char *untrusted_text, size_t length);
 
 /**
  * Takes Qubes' exclusive lock (waiting up to 15 s for it; -ECANCELED as soon as `cancel_fd`, which
  * may be -1, is readable), decides again against the catalogue of that moment, and adds all
- * restored VMs in one durable save: new file, lock, fsync, rename, fsync of the directory.  The rest
- * of the document stays as it is, byte for byte.  Where there is no catalogue, it is made; its
+ * restored VMs in one durable save: new file, lock, fsync, rename, fsync of the directory.  The
+ * rest of the document stays as it is, byte for byte.  Where there is no catalogue, it is made; its
  * directory must be there.  Nothing is saved where no VM but dom0's home is restored.
  *
  * After 0 all VMs are there under new_name and uuid, so whoever finds an entry of that name with
  * that uuid knows that the save has happened.  After an error nothing has changed: -EEXIST when a
- * name was taken meanwhile, -ENOENT when a template or netvm has gone, -ENOTSUP when no qid is left,
- * -ETIMEDOUT, -ECANCELED, -EINVAL (the catalogue is broken), or what the save failed with.
+ * name was taken meanwhile, -ENOENT when a template or netvm has gone, -ENOTSUP when no qid is
+ * left, -ETIMEDOUT, -ECANCELED, -EINVAL (the catalogue is broken), or what the save failed with.
  */
 int catalogue_import_save(struct catalogue_import *import, int cancel_fd, struct error *ret_error);
 
