@@ -2,7 +2,7 @@
 # make: build/qubesfs.  make SAN=asan | SAN=tsan: the same with sanitizers below build/asan, build/tsan.
 # make help: everything else.
 VERSION  := 0.1
-PACKAGES := fuse3 libvirt libvirt-qemu libxml-2.0 libcrypto libisal libdeflate libzstd libudev
+PACKAGES := fuse3 libvirt libvirt-qemu libxml-2.0 libcrypto libisal libdeflate libzstd liblzma libudev
 
 OUT ?= build
 SAN ?=

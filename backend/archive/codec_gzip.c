@@ -1,17 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * gzip, one member a block.  Its header has an extra field that tells the member's length, so that
- * a reader finds the next one without decoding this one:
- *
- *     0   10  1f 8b 08, flags 04 (extra field), no time, no hints, system 255 (unknown)
- *     10   2  length of the extra field: 8
- *     12   4  'Q' 'F', its length: 4
- *     16   4  length of the whole member
- *     20   n  deflate
- *     20+n 8  CRC-32 and length of the data
- *
- * Numbers are little endian.  ISA-L is the fast one, libdeflate the one that makes it small; what
- * gets no smaller is stored, so that the bound is a tight one.
+ * Members as codec_gzip.h has them.  ISA-L is the fast one, libdeflate the one that makes
+ * it small; what gets no smaller is stored, so that the bound is a tight one.
  */
 #include <errno.h>
 #include <isa-l/crc.h>
@@ -21,9 +11,8 @@
 #include <string.h>
 
 #include "codec.h"
+#include "codec_gzip.h"
 
-#define HEADER_SIZE  20u
-#define TRAILER_SIZE 8u
 #define STORED_MAX   65535u
 #define STORED_HEAD  5u
 
@@ -84,7 +73,7 @@ static size_t stored_size(size_t length)
 
 static size_t gzip_bound(size_t length)
 {
-    return HEADER_SIZE + stored_size(length) + TRAILER_SIZE;
+    return GZIP_HEADER_SIZE + stored_size(length) + GZIP_TRAILER_SIZE;
 }
 
 static unsigned char *put(unsigned char *at, uint32_t number, unsigned bytes)
@@ -139,18 +128,16 @@ static size_t deflate(struct gzip *gzip, const unsigned char *data, size_t lengt
 static int gzip_pack(void *context, const void *data, size_t length, void *packed,
                      size_t *ret_length)
 {
-    static const unsigned char head[16] = {0x1f, 0x8b, 8, 4, 0,   0,   0, 0,
-                                           0,    0xff, 8, 0, 'Q', 'F', 4, 0};
     unsigned char *at = packed;
     size_t room = stored_size(length);
-    size_t made = deflate(context, data, length, at + HEADER_SIZE, room);
+    size_t made = deflate(context, data, length, at + GZIP_HEADER_SIZE, room);
 
     if (made == 0 || made > room)
-        made = store(data, length, at + HEADER_SIZE);
-    *ret_length = HEADER_SIZE + made + TRAILER_SIZE;
-    memcpy(at, head, sizeof(head));
-    put(at + sizeof(head), (uint32_t)*ret_length, 4);
-    at = put(at + HEADER_SIZE + made, crc32_gzip_refl(0, data, length), 4);
+        made = store(data, length, at + GZIP_HEADER_SIZE);
+    *ret_length = GZIP_HEADER_SIZE + made + GZIP_TRAILER_SIZE;
+    memcpy(at, gzip_head, sizeof(gzip_head));
+    put(at + sizeof(gzip_head), (uint32_t)*ret_length, 4);
+    at = put(at + GZIP_HEADER_SIZE + made, crc32_gzip_refl(0, data, length), 4);
     put(at, (uint32_t)length, 4);
     return 0;
 }

@@ -49,8 +49,9 @@ void mac_free(struct mac *mac)
 
 int mac_begin(struct mac *mac, const void *key, size_t length)
 {
-    char *name = mac->digest == MAC_SHA256 ? (char[]){"SHA256"} : (char[]){"SHA512"};
-    OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+    static const char *const names[] = {"SHA256", "SHA512", "SHA1", "SHA384"};
+    OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST,
+                                                                (char *)names[mac->digest], 0),
                                OSSL_PARAM_construct_end()};
 
     /* OpenSSL takes a NULL key for "the same again" */
@@ -67,6 +68,13 @@ int mac_end(struct mac *mac, unsigned char *ret_digest)
     size_t length;
 
     return EVP_MAC_final(mac->context, ret_digest, &length, MAC_SIZE_MAX) == 1 ? 0 : -EIO;
+}
+
+size_t mac_size(enum mac_digest digest)
+{
+    static const size_t sizes[] = {32, 64, 20, 48};
+
+    return sizes[digest];
 }
 
 int mac_once(enum mac_digest digest, const void *key, size_t key_length, const void *data,
