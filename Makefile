@@ -24,6 +24,8 @@ FUZZ_SECONDS ?= 30
 
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+# bzip2 is the one without a file for pkg-config
+LIBS       := $(PKG_LIBS) -lbz2
 
 ifeq ($(PKG_LIBS),)
 ifneq ($(filter-out demo demo-stop test bench fuzz uninstall format clean help,$(or $(MAKECMDGOALS),all)),)
@@ -48,7 +50,7 @@ TEMPLATES       := $(wildcard backend/hypervisor/templates/*.xml)
 all: $(B)/qubesfs
 
 $(B)/qubesfs: $(FS_OBJECTS) $(B)/libbackend.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/libbackend.a: $(BACKEND_OBJECTS)
 	rm -f $@ && $(AR) rcs $@ $^
@@ -65,13 +67,17 @@ unit-tests: $(UNIT_TESTS)
 
 $(B)/tests/unit/%: tests/unit/%.c $(B)/libbackend.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ibackend -Ifs $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(B)/libbackend.a -lcmocka $(PKG_LIBS)
+	$(CC) $(CPPFLAGS) -Ibackend -Ifs $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(B)/libbackend.a -lcmocka $(LIBS)
+
+# what a program that is linked with libbackend.a needs, for scripts that build one
+libs:
+	@echo $(PKG_CFLAGS) $(LIBS)
 
 fuzz-targets: $(FUZZ_TARGETS)
 
 $(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/libbackend.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ibackend -Ifs $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(B)/libbackend.a $(PKG_LIBS)
+	$(CC) $(CPPFLAGS) -Ibackend -Ifs $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(B)/libbackend.a $(LIBS)
 
 # The targets below install the Debian packages that they need (nothing when all are there), then
 # call make again: only then does pkg-config know the libraries.
@@ -132,7 +138,7 @@ help:
 	@echo 'make format       clang-format on all sources'
 	@echo 'make clean        remove $(OUT)'
 
-.PHONY: all unit-tests fuzz-targets demo demo-stop test bench fuzz install uninstall format clean help
+.PHONY: all libs unit-tests fuzz-targets demo demo-stop test bench fuzz install uninstall format clean help
 .DELETE_ON_ERROR:
 
 # by name, not by searching $(OUT): a demo may be mounted in there

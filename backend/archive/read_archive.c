@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "qubesfs/cleanup.h"
+#include "read_block.h"
 #include "read_cipher.h"
 #include "read_names.h"
 

@@ -8,11 +8,11 @@
  * names are those of format 2, it is one of those that have none.
  */
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "qubesfs/archive.h"
 #include "qubesfs/cleanup.h"
 #include "qubesfs/locked.h"
 #include "read_container.h"
@@ -27,6 +27,7 @@
 
 #define HELD_MAX     64u
 #define HELD_BIG_MAX 1u
+#define NOTED_MAX    (1u << 20)
 
 struct checker {
     struct archive_reader *reader;
@@ -42,6 +43,7 @@ struct checker {
     unsigned next;         /* chunk of it */
     bool last_was_short;
     struct seen seen;
+    unsigned noted; /* chunks, for the manifest */
 };
 
 static int open_scrypt_header(struct checker *checker, struct error *ret_error)
@@ -216,13 +218,30 @@ static int hand_on(struct checker *checker, struct piece *piece, const struct na
     return 0;
 }
 
-/* Of all of the member, as it stands in the stream: what the manifest will tell. */
-static int digest(const struct checker *checker, struct piece *piece)
+/* What the manifest will tell: all of the member, as it stands in the stream. */
+static int note(struct checker *checker, const struct piece *piece, const struct names_parts *parts,
+                struct error *ret_error)
 {
-    if (!checker->reader->header.manifest)
+    struct archive_reader *reader = checker->reader;
+    char *file CLEANUP_FREE = strndup(piece->name, parts->base_length);
+    struct chunk chunk = {.data = piece->data, .length = piece->length};
+
+    if (!reader->header.manifest)
         return 0;
-    return EVP_Digest(piece->data, piece->length, piece->digest, NULL, EVP_sha256(), NULL) ? 0
-                                                                                           : -EIO;
+    if (!file)
+        return -ENOMEM;
+    if (checker->archive && !strcmp(checker->archive, ARCHIVE_MANIFEST))
+        return strcmp(file, ARCHIVE_MANIFEST) ? error_set(ret_error, -EBADMSG,
+                                                          "%s follows the manifest, which is the end",
+                                                          piece->name)
+                                              : 0;
+    if (!strcmp(file, ARCHIVE_MANIFEST))
+        return 0;
+    if (checker->noted++ == NOTED_MAX)
+        return error_set(ret_error, -E2BIG, "the backup has more parts than can be read");
+    if (parts->number == 0)
+        chunk.file = file;
+    return manifest_add(reader->manifest, &chunk);
 }
 
 /* Format 4: each member is a container of its own. */
@@ -242,7 +261,7 @@ static int check_container(struct checker *checker, struct piece *piece,
         prefix = NULL;
         return -ENOMEM;
     }
-    result = digest(checker, piece);
+    result = note(checker, piece, parts, ret_error);
     if (result < 0)
         return result;
     result = container_derive(&cost, piece->data, prefix, reader->passphrase, &reader->stopped,
@@ -313,7 +332,7 @@ static int check_pair(struct checker *checker, struct piece *piece, struct error
         result = check_pending(checker, piece, ret_error);
     reader_drop(reader, piece);
     if (result == 0)
-        result = digest(checker, pending);
+        result = note(checker, pending, &parts, ret_error);
     if (result < 0)
         return result;
     return hand_on(checker, MOVE_POINTER(checker->pending), &parts, ret_error);

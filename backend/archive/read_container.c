@@ -11,11 +11,13 @@
 #include "mac.h"
 #include "qubesfs/cleanup.h"
 #include "qubesfs/locked.h"
+#include "scrypt.h"
 
 /* beyond this one derivation at a time */
 #define SHARED_MEMORY ((uint64_t)256 << 20)
 /* p is how often the memory is worked through: Qubes' have 1; more than this takes minutes */
 #define WORK_FACTOR 16u
+#define KEYS_SIZE   (sizeof(((struct container_key *)0)->cipher) + sizeof(((struct container_key *)0)->mac))
 
 static uint32_t get_big_endian(const unsigned char *at)
 {
@@ -77,10 +79,14 @@ int container_derive(const struct container_cost *cost, const unsigned char *unt
     memcpy(buffer, prefix, prefix_length);
     memcpy(buffer + prefix_length, secret_data(passphrase), secret_length(passphrase));
     memcpy(ret_key->salt, untrusted_container + 16, sizeof(ret_key->salt));
-    /* both keys are one piece of 64 bytes */
-    if (EVP_PBE_scrypt(buffer, length, ret_key->salt, sizeof(ret_key->salt),
-                       (uint64_t)1 << cost->log2_n, cost->r, cost->p, UINT64_MAX, ret_key->cipher,
-                       sizeof(ret_key->cipher) + sizeof(ret_key->mac)) != 1)
+    /* both keys are one piece of 64 bytes; nobody makes other ones than with r = 8 and p = 1, but the
+     * scrypt tool might */
+    if (cost->r == CONTAINER_R && cost->p == CONTAINER_P && cost->log2_n <= SCRYPT_LOG2_N_MAX)
+        result = scrypt_derive(buffer, length, ret_key->salt, sizeof(ret_key->salt), cost->log2_n,
+                               ret_key->cipher, KEYS_SIZE, cancelled);
+    else if (EVP_PBE_scrypt(buffer, length, ret_key->salt, sizeof(ret_key->salt),
+                            (uint64_t)1 << cost->log2_n, cost->r, cost->p, UINT64_MAX,
+                            ret_key->cipher, KEYS_SIZE) != 1)
         result = -ENOMEM;
     locked_free(buffer, length + 1);
     return result;

@@ -59,8 +59,12 @@ void outer_reader_free(struct outer_reader *reader)
 
 bool outer_reader_is_between(const struct outer_reader *reader)
 {
-    return !reader->extended &&
-           ((reader->state == BLOCK && reader->filled == 0) || reader->state == PADDING);
+    static const unsigned char zeros[TAR_BLOCK];
+
+    if (reader->extended || reader->state == DATA || reader->state == EXTENSION)
+        return false;
+    /* the zeros at the end need not be whole blocks */
+    return reader->state == PADDING || !memcmp(reader->block, zeros, reader->filled);
 }
 
 static int damaged(const struct outer_reader *reader, struct error *ret_error, const char *what)

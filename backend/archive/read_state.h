@@ -14,7 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "chunk.h"
+#include "manifest.h"
 #include "qubesfs/archive_reader.h"
 #include "read_header.h"
 #include "read_outer.h"
@@ -40,7 +40,6 @@ struct piece {
     size_t length;         /* of the outer member's content */
     size_t offset, payload; /* of the stream's bytes in it */
     bool big;
-    unsigned char digest[32]; /* SHA-256 of the content, if there will be a manifest */
 };
 
 struct lane {
@@ -77,6 +76,8 @@ struct archive_reader {
     /* set by check before it hands on PIECE_HEADER */
     struct read_header header;
     bool headerless;
+    /* of what check has seen, until the manifest begins; the catalogue's line is from unpack */
+    struct archive_manifest *manifest;
 };
 
 /** The next piece of the lane; waits for one.  NULL: the thread shall end. */

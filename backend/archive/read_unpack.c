@@ -9,13 +9,13 @@
 #include <string.h>
 
 #include "decode_side.h"
+#include "qubesfs/archive.h"
 #include "read_archive.h"
 #include "read_cipher.h"
 #include "read_collect.h"
 #include "read_manifest.h"
 #include "read_state.h"
 
-#define CATALOGUE_NAME "qubes.xml"
 /* headers and padding beside the one file */
 #define ARCHIVE_OVERHEAD ((uint64_t)2 << 20)
 
@@ -33,7 +33,6 @@ struct unpacker {
     struct archive_report report;
     struct collector collector;
 
-    struct read_manifest manifest;
     bool told; /* the header, to the sink */
     bool catalogue_came, manifest_came;
 };
@@ -98,8 +97,8 @@ static int end_catalogue(struct unpacker *unpacker, struct error *ret_error)
 
     unpacker->catalogue_came = true;
     if (unpacker->header.manifest &&
-        read_manifest_catalogue(&unpacker->manifest, document, text->length) < 0)
-        return -EIO;
+        manifest_catalogue(unpacker->reader->manifest, document, text->length) < 0)
+        return -ENOMEM;
     return sink->catalogue(sink->cookie, document, text->length, ret_error);
 }
 
@@ -107,8 +106,9 @@ static int end_manifest(struct unpacker *unpacker, struct error *ret_error)
 {
     const struct archive_reader_sink *sink = &unpacker->reader->sink;
     const struct text *text = &unpacker->collector.text;
-    int result = read_manifest_compare(&unpacker->manifest, unpacker->header.backup_id,
-                                       text->data ? text->data : "", text->length, ret_error);
+    int result =
+        read_manifest_compare(unpacker->reader->manifest, unpacker->header.backup_id,
+                              text->data ? text->data : "", text->length, ret_error);
 
     unpacker->manifest_came = true;
     return result < 0 ? result : sink->manifest(sink->cookie, ret_error);
@@ -182,17 +182,17 @@ static int choose_content(struct unpacker *unpacker, struct archive_wish *wish,
     *wish = (struct archive_wish){true, UINT64_MAX};
     *events = collector_events(&unpacker->collector);
     unpacker->collector = (struct collector){TEXT_INIT, ARCHIVE_CATALOGUE_MAX, false};
-    if (!strcmp(unpacker->name, CATALOGUE_NAME)) {
+    if (!strcmp(unpacker->name, ARCHIVE_CATALOGUE)) {
         unpacker->content = CONTENT_CATALOGUE;
         wish->bytes_max = ARCHIVE_CATALOGUE_MAX + ARCHIVE_OVERHEAD;
         return 0;
     }
-    if (!strcmp(unpacker->name, MANIFEST_NAME)) {
+    if (!strcmp(unpacker->name, ARCHIVE_MANIFEST)) {
         if (!unpacker->header.manifest)
             return error_set(ret_error, -EBADMSG, "the header does not promise one");
         unpacker->content = CONTENT_MANIFEST;
-        unpacker->collector.length_max = MANIFEST_MAX;
-        wish->bytes_max = MANIFEST_MAX + ARCHIVE_OVERHEAD;
+        unpacker->collector.length_max = READ_MANIFEST_MAX;
+        wish->bytes_max = READ_MANIFEST_MAX + ARCHIVE_OVERHEAD;
         return 0;
     }
     unpacker->content = CONTENT_SINK;
@@ -220,10 +220,6 @@ static int begin_archive(struct unpacker *unpacker, const struct piece *piece,
         return -ENOMEM;
     unpacker->ended = false;
     unpacker->report = (struct archive_report){.chunks = 0};
-    if (unpacker->manifest_came)
-        return in_archive(unpacker,
-                          error_set(ret_error, -EBADMSG, "it follows the manifest, which is the end"),
-                          ret_error);
     if (!unpacker->told) {
         guess(unpacker, piece);
         result = tell_header(unpacker, ret_error);
@@ -231,8 +227,6 @@ static int begin_archive(struct unpacker *unpacker, const struct piece *piece,
             return result;
     }
     result = choose_content(unpacker, &wish, &events, ret_error);
-    if (result == 0 && unpacker->header.manifest && unpacker->content != CONTENT_MANIFEST)
-        result = read_manifest_file(&unpacker->manifest, unpacker->name);
     if (result == 0 && wish.unpack) {
         if (!unpacker->side && reader->threads > 1)
             result = decode_side_new(reader->threads, &unpacker->side);
@@ -256,9 +250,7 @@ static int take_chunk(struct unpacker *unpacker, const struct piece *piece, stru
         if (result < 0)
             return result;
     }
-    if (unpacker->header.manifest && unpacker->content != CONTENT_MANIFEST)
-        result = read_manifest_chunk(&unpacker->manifest, piece->length, piece->digest);
-    if (result == 0 && unpacker->ended)
+    if (unpacker->ended)
         return piece->payload == 0
                    ? 0
                    : in_archive(unpacker,
@@ -266,7 +258,7 @@ static int take_chunk(struct unpacker *unpacker, const struct piece *piece, stru
                                 ret_error);
     unpacker->report.chunks++;
     unpacker->report.stored_bytes += piece->payload;
-    if (result == 0 && unpacker->archive)
+    if (unpacker->archive)
         result = read_archive_chunk(unpacker->archive, data, piece->payload, ret_error);
     if (result < 0)
         return in_archive(unpacker, result, ret_error);
@@ -344,7 +336,6 @@ void *read_unpack_thread(void *cookie)
     read_archive_free(unpacker.archive);
     decode_side_free(unpacker.side);
     text_free(&unpacker.collector.text);
-    read_manifest_clear(&unpacker.manifest);
     free(unpacker.name);
     return NULL;
 }

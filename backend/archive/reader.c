@@ -239,7 +239,9 @@ int archive_reader_new(const struct archive_reader_options *options,
     atomic_init(&reader->stopped, false);
     pthread_mutex_init(&reader->lock, NULL);
     pthread_cond_init(&reader->changed, NULL);
-    result = outer_reader_new(&events, &reader->outer);
+    result = archive_manifest_new(&reader->manifest);
+    if (result == 0)
+        result = outer_reader_new(&events, &reader->outer);
     if (result == 0)
         result = start(reader);
     if (result < 0) {
@@ -325,6 +327,7 @@ void archive_reader_free(struct archive_reader *reader)
         if (reader->big[i])
             munmap(reader->big[i], BIG_SIZE);
     outer_reader_free(reader->outer);
+    archive_manifest_free(reader->manifest);
     secret_unref(reader->passphrase);
     pthread_mutex_destroy(&reader->lock);
     pthread_cond_destroy(&reader->changed);

@@ -29,7 +29,7 @@ cat "$image" >/dev/null # both find it in the page cache
 
 # shellcheck disable=SC2046  # words
 cc -O2 -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I"$HERE/../../include" -pthread -o "$W/mkarchive" \
-    "$HERE/../interop/mkarchive.c" "$BUILD/libbackend.a" $(pkg-config --libs libcrypto libisal libdeflate libzstd)
+    "$HERE/../interop/mkarchive.c" "$BUILD/libbackend.a" $(make -s --no-print-directory -C "$HERE/../.." libs)
 export PASSPHRASE=secret
 
 pipeline() {

@@ -23,7 +23,7 @@ data=$(du -m "$image" | cut -f 1)
 
 # shellcheck disable=SC2046  # words
 cc -O2 -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I"$HERE/../../include" -pthread -o "$W/mkarchive" \
-    "$HERE/../interop/mkarchive.c" "$BUILD/libbackend.a" $(pkg-config --libs libcrypto libisal libdeflate libzstd)
+    "$HERE/../interop/mkarchive.c" "$BUILD/libbackend.a" $(make -s --no-print-directory -C "$HERE/../.." libs)
 
 packed() {
     tar -c --sparse -C "$W" private.img | gzip

@@ -7,7 +7,8 @@ set -eu
 packages() {
     case $1 in
     build)
-        echo gcc libc6-dev make pkg-config libfuse3-dev libvirt-dev libxml2-dev libssl-dev libisal-dev libdeflate-dev libzstd-dev libudev-dev libxen-dev
+        echo gcc libc6-dev make pkg-config libfuse3-dev libvirt-dev libxml2-dev libssl-dev libisal-dev libdeflate-dev libzstd-dev \
+            liblzma-dev libbz2-dev libudev-dev libxen-dev
         ;;
     demo)
         echo fuse3
@@ -20,7 +21,7 @@ packages() {
         # file systems that clone, and what else copies a backup
         echo btrfs-progs xfsprogs curl openssh-client
         # what an archive is checked with
-        echo openssl scrypt gzip zstd tar cpio busybox-static pv libxml2-utils
+        echo openssl scrypt gzip bzip2 xz-utils zstd tar cpio busybox-static pv libxml2-utils
         # what makes incremental backups of volumes
         echo restic borgbackup
         # a real hypervisor with a small guest, and XenStore
