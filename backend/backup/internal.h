@@ -48,6 +48,15 @@ void service_unref(struct backup_service *service);
 struct report;
 struct making;
 
+/** A copy that was cut off after a newer backup by the plan had begun: not to be gone on with. */
+struct gone {
+    char *vm_name; /* NULL: as the plan says; owned */
+    uint64_t sent; /* so much was */
+    uint64_t until_ns;
+};
+
+#define GONE_MAX 8
+
 struct backup_plan {
     struct backup_service *service;
     char *name;
@@ -68,6 +77,8 @@ struct backup_plan {
     uint64_t status_told_ns;
     struct making *kept; /* what a copy that was cut off can be gone on with; NULL: nothing */
     uint64_t begun;      /* the number of the backup that began last */
+    struct gone gone[GONE_MAX];
+    size_t gone_next; /* the oldest of them */
     bool forgotten;      /* removed, or the service ends: nothing is kept any more */
 };
 

@@ -24,6 +24,7 @@ struct making {
     struct sent *sent;
     struct archive_manifest *manifest; /* what it will tell, as far as that was written */
     bool finished;   /* all was made and read */
+    bool spoiled;    /* what is left of it is another one now, or its end was written as cut */
     uint64_t number; /* of the plan's backups: see kept_put */
     uint64_t keep_until_ns;
 };
@@ -46,9 +47,16 @@ void kept_begin(struct backup_plan *plan, struct making *making);
 /** The plan keeps this one from now on, in place of another; takes it over.  One that began before
  * another did is let go instead: who goes on with that one must not get the bytes of this one. */
 void kept_put(struct backup_plan *plan, struct making *making);
+/** It was taken, but could not be gone on with now: kept as long as it would have been. */
+void kept_put_back(struct backup_plan *plan, struct making *making);
 /** Takes out what can be gone on with at `offset`, for the one VM or (NULL) the plan; NULL: there
- * is nothing such. */
-struct making *kept_take(struct backup_plan *plan, const char *vm_name, uint64_t offset);
+ * is nothing such.  `ret_gone`: a copy that was cut off there is of a backup that was let go. */
+struct making *kept_take(struct backup_plan *plan, const char *vm_name, uint64_t offset,
+                         bool *ret_gone);
+/** True if a copy that was cut off at `offset` may be one of a stream of which so much was sent. */
+bool kept_near(uint64_t sent, uint64_t offset);
+/** Frees the notes of those that were let go; of a plan that ends. */
+void kept_forget_gone(struct backup_plan *plan);
 /** Lets go of what is kept: all, or what was kept for long enough. */
 void kept_drop(struct backup_plan *plan);
 void kept_expire(struct backup_plan *plan, uint64_t now_ns);

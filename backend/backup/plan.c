@@ -42,6 +42,7 @@ void plan_free(struct backup_plan *plan)
     if (!plan)
         return;
     making_free(plan->kept);
+    kept_forget_gone(plan);
     secret_unref(plan->passphrase);
     reports_free(plan->reports);
     free(plan->lists[0]);

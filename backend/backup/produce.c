@@ -199,7 +199,9 @@ int produce(struct making *making, struct backup_stream *stream, uint64_t offset
         result = -ESTALE;
     /* the read that has the error has no bytes, so those must be there that a whole read before it
      * takes; what can't be gone on with stays as it was cut before */
-    if (result < 0 && result != -ESTALE && result != -ECANCELED && producer.made > offset)
+    making->spoiled = result == -ESTALE ||
+                      (result < 0 && result != -ECANCELED && producer.made > offset);
+    if (making->spoiled && result != -ESTALE)
         archive_write_cut(&making->options, output, producer.at_work, STREAM_READ_MAX);
     if (result == -ESTALE)
         return error_set(ret_error, -EBUSY,

@@ -64,30 +64,45 @@ static bool is_removed(struct run *run)
     return run->plan->removed;
 }
 
-/* True if another run of the same kind is there, whose backup may be kept soon. */
-static bool others_run(struct run *run)
+/* True if another run of the same kind is there, whose backup may be kept soon.  `ret_near`: one
+ * that has come as far as this one begins, so that this may be its copy's rest. */
+static bool others_run(struct run *run, bool *ret_near)
 {
+    bool any = false;
+
+    *ret_near = false;
     LOCK_SCOPE(&run->service->lock);
     for (const struct run *other = run->service->runs; other; other = other->next)
-        if (other != run && other->plan == run->plan && other->active)
-            return true;
-    return false;
+        if (other != run && other->plan == run->plan && other->active) {
+            any = true;
+            *ret_near = *ret_near || kept_near(stream_consumed(other->stream), run->offset) ||
+                        kept_near(run->offset, stream_consumed(other->stream));
+        }
+    return any;
 }
 
 static int go_on(struct run *run, struct error *ret_error)
 {
     static const struct timespec moment = {0, TAKE_ATTEMPT_NS};
+    bool gone = false;
 
     for (int i = 0; i < TAKE_ATTEMPTS; i++) {
-        bool others = others_run(run);
+        bool near, others = others_run(run, &near);
 
-        run->making = kept_take(run->plan, run->vm_name, run->offset);
+        /* the reader that was there is perhaps on its way out */
+        if (!near || i + 1 == TAKE_ATTEMPTS)
+            run->making = kept_take(run->plan, run->vm_name, run->offset, &gone);
         if (run->making)
             return making_resume(run->making, ret_error);
         if (!others)
             break;
         nanosleep(&moment, NULL);
     }
+    if (gone)
+        return error_set(ret_error, -ESPIPE,
+                         "the copy that was cut off about byte %llu is of a backup that was given "
+                         "up, since a newer one had begun: begin again",
+                         (unsigned long long)run->offset);
     return error_set(
         ret_error, -ESPIPE,
         "a backup is read from its beginning: there is none to go on with at byte %llu",
@@ -177,6 +192,23 @@ static void report_end(struct run *run, int result, uint64_t bytes, const struct
     }
 }
 
+/* Keeps it for who goes on, where that can be. */
+static void put_away(struct run *run, struct making *making, int result)
+{
+    bool left = result == -ECANCELED && !was_cancelled(run);
+    /* what was gone on with and can't be now may be later */
+    bool refused = run->offset > 0 && (result == -EBUSY || result == -ENOTCONN);
+
+    if (making && (result == 0 || left)) {
+        making->finished = result == 0;
+        kept_put(run->plan, making);
+    } else if (making && refused && !making->spoiled) {
+        kept_put_back(run->plan, making);
+    } else {
+        making_free(making);
+    }
+}
+
 static void run_ended(void *cookie, int result, uint64_t bytes, const struct error *error)
 {
     struct run *run = cookie;
@@ -187,12 +219,7 @@ static void run_ended(void *cookie, int result, uint64_t bytes, const struct err
     if (result == 0)
         making_mark(making);
     report_end(run, result, bytes, error);
-    if (making && (result == 0 || (result == -ECANCELED && !was_cancelled(run)))) {
-        making->finished = result == 0;
-        kept_put(run->plan, making);
-    } else {
-        making_free(making);
-    }
+    put_away(run, making, result);
     leave(run);
 }
 

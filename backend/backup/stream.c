@@ -247,6 +247,9 @@ uint64_t stream_consumed(struct backup_stream *stream)
 void stream_shut(struct backup_stream *stream)
 {
     LOCK_SCOPE(&stream->lock);
+    if (stream->settled || (stream->state == DRAINING && stream->consumed == stream->head))
+        return;
+    stream->cancelled = true;
     atomic_store(&stream->closed, true);
     pthread_cond_signal(&stream->wake);
     stream_refuse_all(stream, -ECANCELED);
@@ -256,6 +259,10 @@ void backup_stream_free(struct backup_stream *stream)
 {
     if (!stream)
         return;
-    stream_shut(stream);
+    pthread_mutex_lock(&stream->lock);
+    atomic_store(&stream->closed, true);
+    pthread_cond_signal(&stream->wake);
+    stream_refuse_all(stream, -ECANCELED);
+    pthread_mutex_unlock(&stream->lock);
     stream_unref(stream);
 }

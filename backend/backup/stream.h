@@ -56,8 +56,9 @@ int stream_new(const struct stream_work *work, void *cookie, struct backup_strea
 /** How far it was read. */
 uint64_t stream_consumed(struct backup_stream *stream);
 
-/** Ends the work; all reads from now on fail with -ECANCELED.  The caller sees to it that the
- * stream is not freed meanwhile (its `free` may be under way, but waits). */
+/** Ends the work; all reads from now on fail with -ECANCELED, and so has the work.  Nothing happens
+ * to one that was read to its end (the last read, of 0 bytes, apart), or has failed.  The caller sees
+ * to it that the stream is not freed meanwhile (its `free` may be under way, but waits). */
 void stream_shut(struct backup_stream *stream);
 
 #endif

@@ -39,6 +39,8 @@ struct backup_stream {
     uint64_t head;     /* bytes made, counted from 0 */
     uint64_t reserved; /* >= head: the thread is writing up to here */
     uint64_t consumed;
+    bool settled;   /* how it ends is decided: nothing changes that any more */
+    bool cancelled; /* `closed` by stream_shut: reads were refused, so it is no success */
     bool impatient; /* DRAINING: the reader leaves out some of what was made, as it seems */
     struct request *pending; /* not answered, by offset */
     struct request

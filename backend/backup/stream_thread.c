@@ -100,7 +100,7 @@ static void go_back_to_idle(struct backup_stream *stream, int code)
 }
 
 /* Returns when all was read, or the reader has gone. */
-static int drain(struct backup_stream *stream)
+static void drain(struct backup_stream *stream)
 {
     LOCK_SCOPE(&stream->lock);
     stream->state = DRAINING;
@@ -112,7 +112,17 @@ static int drain(struct backup_stream *stream)
             stream_answer(stream);
         }
     }
-    return stream->consumed < stream->head ? -ECANCELED : 0;
+}
+
+/* How it ends, once `run` has returned this.  Who leaves after the last byte has it all; who was
+ * refused a read since somebody cancelled has not. */
+static int settle(struct backup_stream *stream, int result)
+{
+    LOCK_SCOPE(&stream->lock);
+    stream->settled = true;
+    if (!atomic_load(&stream->closed))
+        return result;
+    return result < 0 || stream->cancelled || stream->consumed < stream->head ? -ECANCELED : 0;
 }
 
 static void run(struct backup_stream *stream)
@@ -136,9 +146,8 @@ static void run(struct backup_stream *stream)
     pthread_mutex_unlock(&stream->lock);
     result = stream->work->run(stream->cookie, &output, &error);
     if (result == 0)
-        result = drain(stream);
-    if (atomic_load(&stream->closed) && result < 0)
-        result = -ECANCELED;
+        drain(stream);
+    result = settle(stream, result);
     stream->work->ended(stream->cookie, result, stream->head, &error);
     LOCK_SCOPE(&stream->lock);
     stream->state = result < 0 ? FAILED : ENDED;

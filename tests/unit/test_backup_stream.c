@@ -377,6 +377,65 @@ static void test_free_answers(void **state)
     backup_stream_free(NULL);
 }
 
+/* Cancelled while the last byte is read: what the last read says and how it is said to have ended
+ * agree. */
+static void *shut_stream(void *cookie)
+{
+    stream_shut(cookie);
+    return NULL;
+}
+
+static void test_cancel_at_the_end(void **state)
+{
+    unsigned whole = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 400; i++) {
+        struct fake fake = fake_new(200000 + i);
+        struct backup_stream *stream;
+        pthread_t canceller;
+        ssize_t last;
+
+        assert_int_equal(stream_new(&fake_work, &fake, &stream), 0);
+        if (i % 4 == 1) /* a moment before the last byte is asked for */
+            assert_int_equal(read_at(stream, 0, 200000), 200000);
+        else
+            assert_int_equal(read_at(stream, 0, MIB), fake.length);
+        if (i % 4 == 2) /* read, and most often noticed */
+            usleep(1000);
+        if (i % 4 == 3) /* at the end, and told */
+            assert_int_equal(read_at(stream, fake.length, MIB), 0);
+        assert_int_equal(pthread_create(&canceller, NULL, shut_stream, stream), 0);
+        if (i % 4 == 1)
+            read_at(stream, 200000, MIB);
+        last = read_at(stream, fake.length, MIB);
+        pthread_join(canceller, NULL);
+        assert_true(last == 0 || last == -ECANCELED);
+        assert_int_equal(read_at(stream, fake.length, MIB), last);
+        backup_stream_free(stream);
+        wait_freed(&fake);
+        assert_int_equal(atomic_load(&fake.ended_result), last);
+        whole += last == 0;
+    }
+    assert_true(whole > 0);
+}
+
+/* Who leaves after the last byte, without asking for more, has it all. */
+static void test_leaves_at_the_end(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 100; i++) {
+        struct fake fake = fake_new(200000);
+        struct backup_stream *stream;
+
+        assert_int_equal(stream_new(&fake_work, &fake, &stream), 0);
+        assert_int_equal(read_at(stream, 0, 200000), 200000);
+        backup_stream_free(stream);
+        wait_freed(&fake);
+        assert_int_equal(atomic_load(&fake.ended_result), 0);
+    }
+}
+
 /* Several threads read pieces of 128 KiB in whatever order they come to it, as read-ahead does. */
 struct crowd {
     struct backup_stream *stream;
@@ -520,6 +579,8 @@ int main(void)
         cmocka_unit_test(test_fails_in_the_middle),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_free_answers),
+        cmocka_unit_test(test_cancel_at_the_end),
+        cmocka_unit_test(test_leaves_at_the_end),
         cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_end_in_order),
         cmocka_unit_test(test_races),
