@@ -33,6 +33,7 @@ struct tar_reader {
     char *root;
     uint64_t bytes_max, taken;
     enum state state;
+    bool volume_begins; /* the next block is the first one of a volume */
     unsigned char block[TAR_BLOCK];
     size_t filled;
 
@@ -311,16 +312,32 @@ static int take_volume(struct tar_reader *reader, const unsigned char *block,
         memcmp(block, reader->field, sizeof(reader->field)) != 0 ||
         !block_number(block, BLOCK_SIZE, &size) ||
         !block_number(block, BLOCK_VOLUME_OFFSET, &offset) || size != reader->left ||
-        offset != reader->head.stored - reader->left)
+        (offset != reader->head.stored - reader->left &&
+         /* of a sparse file GNU tar counts so */
+         offset != reader->head.member.size - reader->left))
         return error_set(ret_error, -EBADMSG, "%s does not go on where the part before it ended",
                          reader->head.path);
     reader->state = DATA;
     return 0;
 }
 
+/* GNU tar may begin a volume so although nothing goes on there: the member itself follows. */
+static bool is_idle_continuation(const unsigned char *block)
+{
+    uint64_t offset;
+
+    return block_is_header(block) && block[BLOCK_TYPE_AT] == 'M' &&
+           block_number(block, BLOCK_VOLUME_OFFSET, &offset) && offset == 0;
+}
+
 static int take_block(struct tar_reader *reader, const unsigned char *block,
                       struct error *ret_error)
 {
+    bool first = reader->volume_begins;
+
+    reader->volume_begins = false;
+    if (first && reader->state != VOLUME && is_idle_continuation(block))
+        return 0;
     switch (reader->state) {
     case HEADER:
         return take_header(reader, block, ret_error);
@@ -409,5 +426,6 @@ int tar_reader_next_volume(struct tar_reader *reader, struct error *ret_error)
         return error_set(ret_error, -EBADMSG, "a part of it ends within a block");
     if (reader->state == DATA)
         reader->state = VOLUME;
+    reader->volume_begins = true;
     return 0;
 }
