@@ -127,7 +127,7 @@ static int splice_in(const char *data, size_t length, size_t at, const struct te
     if (line > 0 && data[line - 1] == '\n')
         at = line;
     text_append(text, data, at);
-    if (at != line)
+    if (at > 0 && data[at - 1] != '\n')
         text_string(text, "\n");
     if (elements->length > 0)
         text_append(text, elements->data, elements->length);
