@@ -16,7 +16,9 @@
 
 #include "qubesfs/clock.h"
 
-#define POLL_MS 50
+/* Between two tries: short at first, as most hold it for moments only. */
+#define POLL_LEAST_MS 1
+#define POLL_MOST_MS  50
 
 static int try_lock(int fd, bool exclusive)
 {
@@ -37,7 +39,7 @@ int lock_new_file(int fd)
 
 /* 0 when it is time for another try. */
 static int wait_a_little(const char *path, const struct patience *patience, uint64_t until,
-                         struct error *ret_error)
+                         int *pause_ms, struct error *ret_error)
 {
     struct pollfd cancel = {.fd = patience->cancel_fd, .events = POLLIN};
 
@@ -46,8 +48,9 @@ static int wait_a_little(const char *path, const struct patience *patience, uint
                          "%s: another program has kept it locked for %u s; end that program or try "
                          "again later",
                          path, patience->seconds);
-    if (poll(&cancel, 1, POLL_MS) > 0)
+    if (poll(&cancel, 1, *pause_ms) > 0)
         return error_set(ret_error, -ECANCELED, "%s: given up waiting for its lock", path);
+    *pause_ms = *pause_ms < POLL_MOST_MS / 2 ? 2 * *pause_ms : POLL_MOST_MS;
     return 0;
 }
 
@@ -69,7 +72,8 @@ static int check_in_place(const char *path, int fd, struct stat *ret_status,
 
 /* Opens and locks what is at the path now; -EAGAIN when that is another file by then. */
 static int lock_once(const char *path, bool exclusive, const struct patience *patience,
-                     uint64_t until, int *ret_fd, struct stat *ret_status, struct error *ret_error)
+                     uint64_t until, int *pause_ms, int *ret_fd, struct stat *ret_status,
+                     struct error *ret_error)
 {
     /* not blocking, in case somebody put a FIFO there */
     int flags = (exclusive ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
@@ -88,7 +92,7 @@ static int lock_once(const char *path, bool exclusive, const struct patience *pa
         if (result != -EAGAIN)
             return error_set(ret_error, result, "%s: cannot be locked: %s", path,
                              strerror(-result));
-        result = wait_a_little(path, patience, until, ret_error);
+        result = wait_a_little(path, patience, until, pause_ms, ret_error);
         if (result)
             return result;
     }
@@ -103,15 +107,15 @@ int lock_file(const char *path, bool exclusive, const struct patience *patience,
 {
     uint64_t until = clock_monotonic_ns() + (uint64_t)patience->seconds * 1000000000u;
     struct stat status;
-    int fd = -1, result;
+    int fd = -1, pause_ms = POLL_LEAST_MS, result;
 
     /* replaced over and over must end as well, but one more look is always granted */
     for (unsigned tries = 0;; tries++) {
-        result = lock_once(path, exclusive, patience, until, &fd, &status, ret_error);
+        result = lock_once(path, exclusive, patience, until, &pause_ms, &fd, &status, ret_error);
         if (result != -EAGAIN)
             break;
         if (tries > 0) {
-            result = wait_a_little(path, patience, until, ret_error);
+            result = wait_a_little(path, patience, until, &pause_ms, ret_error);
             if (result)
                 return result;
         }
