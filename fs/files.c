@@ -125,7 +125,7 @@ static int handle_fill(struct handle *handle, int flags)
     return result ? result : text_status(&handle->content);
 }
 
-static void reply_open(fuse_req_t request, struct handle *handle, struct fuse_file_info *info)
+static void fill_info(struct handle *handle, struct fuse_file_info *info)
 {
     info->fh = (uintptr_t)handle;
     /* past the page cache: each open file has its own content, each write is one command */
@@ -135,6 +135,11 @@ static void reply_open(fuse_req_t request, struct handle *handle, struct fuse_fi
         volume_cache(handle, info);
     else if (handle->node->type->kind == NODE_VOLUME)
         info->keep_cache = 1; /* an event changes nothing in it */
+}
+
+static void reply_open(fuse_req_t request, struct handle *handle, struct fuse_file_info *info)
+{
+    fill_info(handle, info);
     if (fuse_reply_open(request, info))
         handle_unref(handle);
 }
@@ -224,6 +229,30 @@ void files_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
     reply_open(request, handle, info);
 }
 
+void files_created(fuse_req_t request, struct node *node, const struct fuse_file_info *info)
+{
+    struct fs *fs = request_fs(request);
+    struct handle *handle = handle_new(fs, node);
+    struct fuse_file_info answer = *info;
+    struct fuse_entry_param entry;
+    int result = -ENOMEM;
+
+    if (handle) {
+        handle->writable = (info->flags & O_ACCMODE) != O_RDONLY;
+        fill_info(handle, &answer);
+        entry_fill(fs, node, &entry);
+        result = fuse_reply_create(request, &entry, &answer);
+    } else {
+        fuse_reply_err(request, ENOMEM);
+    }
+    if (result == 0)
+        return;
+    if (handle)
+        handle_unref(handle);
+    LOCK_SCOPE(&fs->tree.lock);
+    node_forget(&fs->tree, node, 1);
+}
+
 /* backup.h knows a read by one pointer: the mount and the wait's number are both needed back. */
 static struct fs *the_fs;
 
@@ -309,6 +338,8 @@ void files_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *in
 
     (void)ino;
     writes_release(handle);
+    if (!handle->ours)
+        item_closed(handle->fs, handle->node);
     handle_unref(handle);
     fuse_reply_err(request, 0);
 }

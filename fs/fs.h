@@ -50,7 +50,7 @@ struct fs {
 extern const struct node_type root_type;
 extern const struct node_type vms_type;
 extern const struct node_type vm_type;
-extern const struct node_type pref_type, service_type, feature_type, tag_type;
+extern const struct node_type pref_type, settable_pref_type, service_type, feature_type, tag_type;
 extern const struct node_type features_type, tags_type, firewall_type;
 extern const struct node_type devices_type;
 extern const struct node_type volume_types[VM_VOLUME_COUNT];
@@ -93,6 +93,22 @@ uint64_t volume_size(const struct subject *subject, const struct node_type *type
 void volume_seek(fuse_req_t request, fuse_ino_t ino, off_t offset, int whence,
                  struct fuse_file_info *info);
 
+/** True if the VM's entry has what this file of prefs/, services/, ... stands for.  With the tree's
+ * lock held, as the next two. */
+bool vm_has_item(const struct node *node);
+/** Takes a node that stands for nothing any more out of users' sight, and tells it. */
+void node_vanished(struct fs *fs, struct node *node);
+
+/* items.c: services, features, tags and prefs, made and removed by users */
+/** A user's own create and unlink, in a directory whose type has `made`. */
+void items_create(fuse_req_t request, fuse_ino_t parent, const char *name,
+                  const struct fuse_file_info *info);
+void items_unlink(fuse_req_t request, fuse_ino_t parent, const char *name);
+/** The last of the writes to this node was answered (with the tree's lock held). */
+void item_answered(struct fs *fs, struct node *node);
+/** An open file of this node was closed. */
+void item_closed(struct fs *fs, struct node *node);
+
 /* refuse.c */
 /** Tells people why `what` (a command or "mkdir NAME") was refused, in the error file nearest to
  * the subject, and returns error->code. */
@@ -127,6 +143,8 @@ void handles_close(struct fs *fs);
 void handle_interrupt(struct handle *handle, uint64_t number);
 
 void files_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
+/** Answers a create with an open file of the node, whose lookup was counted. */
+void files_created(fuse_req_t request, struct node *node, const struct fuse_file_info *info);
 void files_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
                 struct fuse_file_info *info);
 void files_write(fuse_req_t request, fuse_ino_t ino, const char *data, size_t size, off_t offset,

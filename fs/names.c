@@ -117,13 +117,20 @@ void names_create(fuse_req_t request, fuse_ino_t parent, const char *name, mode_
                   struct fuse_file_info *info)
 {
     (void)mode;
-    (void)info;
-    refuse_name(request, parent, "make", name);
+    if (!request_is_ours(request) && request_node(request, parent)->type->made)
+        items_create(request, parent, name, info);
+    else
+        refuse_name(request, parent, "make", name);
 }
 
 void names_unlink(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
-    vanish(request, parent, name, "rm");
+    const struct node_type *type = request_node(request, parent)->type;
+
+    if (!request_is_ours(request) && type->made && type->initial)
+        items_unlink(request, parent, name);
+    else
+        vanish(request, parent, name, "rm");
 }
 
 void names_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name)

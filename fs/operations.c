@@ -235,7 +235,7 @@ static void setattr(fuse_req_t request, fuse_ino_t ino, struct stat *attributes,
             fuse_reply_err(request, -result);
             return;
         }
-    } else if (!request_is_ours(request) || to_set & ~times) {
+    } else if (!(request_is_ours(request) || node->type->touch) || to_set & ~times) {
         fuse_reply_err(request, -refuse_attributes(request_fs(request), node, to_set, -EPERM));
         return;
     }

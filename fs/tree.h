@@ -64,6 +64,14 @@ struct node_type {
     const struct node_type *children;
     size_t child_count;
     void (*populate)(struct fs *fs, struct node *directory, const struct vm *vm);
+    /* NODE_VALUE may have `command` in place of `set`: one that takes its time.  With NULL for the
+     * lines it removes what the file stands for. */
+    /* NODE_DIRECTORY: what users may make and remove in it; NULL: nothing */
+    const struct node_type *made;
+    const char *initial;                             /* ... its value when it is made; NULL: it is
+                                                        made by the first write, and not removed */
+    bool (*may_make)(const struct subject *subject); /* ... with the name in question */
+    bool touch;                                      /* its times may be set, to no effect */
     bool slow;   /* its size or content may need the disk: asked for on a worker */
     bool secret; /* its open file's buffer is locked and wiped */
 };
@@ -95,9 +103,11 @@ struct node {
     bool populated : 1;
     bool change_queued : 1; /* a poke for its content waits in the notifier's queue */
     bool change_parked : 1; /* ... waits for the answer to a user's write */
-    uint64_t lookups;       /* how often the kernel has it; more than 0 is one reference */
-    struct node *parent;    /* NULL: not in the tree (root, HIDDEN nodes keep it as where to go) */
-    char *name;             /* type->name, or its own */
+    bool user_naming : 1;  /* a user makes, renames or removes it: items.c and vms.c tell nothing */
+    bool leave_parked : 1; /* it goes when the user's write is answered */
+    uint64_t lookups;      /* how often the kernel has it; more than 0 is one reference */
+    struct node *parent;   /* NULL: not in the tree (root, HIDDEN nodes keep it as where to go) */
+    char *name;            /* type->name, or its own */
     /* of a HIDDEN node: the next one to appear there; of a GONE one: the next that the kernel still
      * has */
     struct node *hidden_next;

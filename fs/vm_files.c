@@ -143,16 +143,23 @@ ITEM_FILES(service, services, service_count, entry->pref_count)
 ITEM_FILES(feature, features, feature_count, entry->pref_count + entry->service_count)
 ITEM_FILES(tag, tags, tag_count, entry->pref_count + entry->service_count + entry->feature_count)
 
-static int set_service(const struct subject *subject, const char *untrusted_value, size_t length,
-                       struct error *ret_error)
+#define SET_ITEM(what, kind)                                                                       \
+    static int set_##what(const struct subject *subject, const char *untrusted_value,              \
+                          size_t length, void (*done)(void *cookie, int result), void *cookie)     \
+    {                                                                                              \
+        return host_edit(subject->fs->host, subject->vm->identity, kind, subject->name,            \
+                         untrusted_value, length, done, cookie);                                   \
+    }
+SET_ITEM(pref, CATALOGUE_SET_PREF)
+SET_ITEM(service, CATALOGUE_SET_SERVICE)
+SET_ITEM(feature, CATALOGUE_SET_FEATURE)
+SET_ITEM(tag, CATALOGUE_SET_TAG)
+
+/* A property that the catalogue does not hold, but may. */
+static bool may_make_pref(const struct subject *subject)
 {
-    (void)untrusted_value;
-    (void)length;
-    return error_set(
-        ret_error, -EROFS,
-        "service \"%s\" of \"%s\" was not changed: this version reads the catalogue only; "
-        "use qvm-service",
-        subject->name, subject->vm->name);
+    return subject->vm && subject->vm->entry &&
+           catalogue_pref_settable(subject->vm->entry, subject->name);
 }
 
 #define READABLE 0440
@@ -163,22 +170,33 @@ const struct node_type pref_type = {.kind = NODE_TEXT,
                                     .field = NOT_TOLD,
                                     .render = render_pref,
                                     .changed = changed_pref};
+const struct node_type settable_pref_type = {.kind = NODE_VALUE,
+                                             .mode = WRITABLE,
+                                             .field = NOT_TOLD,
+                                             .render = render_pref,
+                                             .changed = changed_pref,
+                                             .command = set_pref};
 const struct node_type service_type = {.kind = NODE_VALUE,
                                        .mode = WRITABLE,
                                        .field = NOT_TOLD,
                                        .render = render_service,
                                        .changed = changed_service,
-                                       .set = set_service};
-const struct node_type feature_type = {.kind = NODE_TEXT,
-                                       .mode = READABLE,
+                                       .command = set_service,
+                                       .touch = true};
+const struct node_type feature_type = {.kind = NODE_VALUE,
+                                       .mode = WRITABLE,
                                        .field = NOT_TOLD,
                                        .render = render_feature,
-                                       .changed = changed_feature};
-const struct node_type tag_type = {.kind = NODE_TEXT,
-                                   .mode = READABLE,
+                                       .changed = changed_feature,
+                                       .command = set_feature,
+                                       .touch = true};
+const struct node_type tag_type = {.kind = NODE_VALUE,
+                                   .mode = WRITABLE,
                                    .field = NOT_TOLD,
                                    .render = render_tag,
-                                   .changed = changed_tag};
+                                   .changed = changed_tag,
+                                   .command = set_tag,
+                                   .touch = true};
 
 static const struct node_type vm_children[] = {
     {.name = "control",
@@ -240,12 +258,16 @@ static const struct node_type vm_children[] = {
      .kind = NODE_DIRECTORY,
      .mode = 0750,
      .field = NOT_TOLD,
-     .populate = vm_populate_items},
+     .populate = vm_populate_items,
+     .made = &settable_pref_type,
+     .may_make = may_make_pref},
     {.name = "services",
      .kind = NODE_DIRECTORY,
      .mode = 0770,
      .field = NOT_TOLD,
-     .populate = vm_populate_items},
+     .populate = vm_populate_items,
+     .made = &service_type,
+     .initial = "1"},
     {.name = "volumes",
      .kind = NODE_DIRECTORY,
      .mode = 0750,
@@ -268,12 +290,16 @@ const struct node_type features_type = {.name = "features",
                                         .kind = NODE_DIRECTORY,
                                         .mode = 0770,
                                         .field = NOT_TOLD,
-                                        .populate = vm_populate_items};
+                                        .populate = vm_populate_items,
+                                        .made = &feature_type,
+                                        .initial = ""};
 const struct node_type tags_type = {.name = "tags",
                                     .kind = NODE_DIRECTORY,
                                     .mode = 0770,
                                     .field = NOT_TOLD,
-                                    .populate = vm_populate_items};
+                                    .populate = vm_populate_items,
+                                    .made = &tag_type,
+                                    .initial = ""};
 
 const struct node_type vm_type = {
     .kind = NODE_DIRECTORY,

@@ -45,6 +45,15 @@ static bool entry_list(const struct vm *vm, const char *directory, struct item_l
     return true;
 }
 
+/* A property that may be set is a file that may be written. */
+static const struct node_type *type_of_item(const struct item_list *list, const struct vm *vm,
+                                            const struct name_value *item)
+{
+    return list->type == &pref_type && catalogue_pref_settable(vm->entry, item->name)
+               ? &settable_pref_type
+               : list->type;
+}
+
 void vms_add_child(struct fs *fs, struct node *directory, const struct node_type *type,
                    const char *name)
 {
@@ -61,20 +70,23 @@ void vm_populate_items(struct fs *fs, struct node *directory, const struct vm *v
     if (!vm || !entry_list(vm, directory->type->name, &list))
         return;
     for (size_t i = 0; i < list.count; i++)
-        vms_add_child(fs, directory, list.type, list.items[i].name);
+        vms_add_child(fs, directory, type_of_item(&list, vm, &list.items[i]), list.items[i].name);
+}
+
+/* Features and tags are R4's. */
+static bool has_features(const struct vm *vm)
+{
+    return vm->entry && vm->entry->form == CATALOGUE_R4;
 }
 
 void vm_populate_extra(struct fs *fs, struct node *directory, const struct vm *vm)
 {
-    const struct host_snapshot *snapshot = host_snapshot(fs->host);
-
     if (vm && vm->has_firewall)
         vms_add_child(fs, directory, &firewall_type, firewall_type.name);
-    if (snapshot->catalogue && snapshot->catalogue->form == CATALOGUE_R4) {
+    if (vm && has_features(vm)) {
         vms_add_child(fs, directory, &features_type, features_type.name);
         vms_add_child(fs, directory, &tags_type, tags_type.name);
     }
-    host_snapshot_unref(snapshot);
 }
 
 /* The node of each VM by its identity, which are small numbers; each a reference, since one that
@@ -140,8 +152,17 @@ static void appeared(struct fs *fs, const struct vm *vm)
         log_error("out of memory: VM %s is not shown", vm->name);
 }
 
+bool vm_has_item(const struct node *node)
+{
+    const struct vm *vm = node->object ? node->object->vm : NULL;
+    struct item_list list;
+
+    return vm && node->parent && entry_list(vm, node->parent->type->name, &list) &&
+           name_value_find(list.items, list.count, node->name);
+}
+
 /* The name is ENOENT from now on; what is told follows. */
-static void vanished(struct fs *fs, struct node *node)
+void node_vanished(struct fs *fs, struct node *node)
 {
     if (node->phase == NODE_HIDDEN) {
         node_detach(&fs->tree, node); /* nobody has seen it */
@@ -153,9 +174,39 @@ static void vanished(struct fs *fs, struct node *node)
     notify_vanished(fs, node);
 }
 
+/* A user who removes it tells it by that; one who writes to it has his answer first: a removal
+ * would wait for the file's lock, which the kernel holds for him. */
+static void item_vanished(struct fs *fs, struct node *node)
+{
+    if (node->user_naming)
+        return;
+    if (node->unanswered > 0)
+        node->leave_parked = true;
+    else
+        node_vanished(fs, node);
+}
+
+/* It may be there already: made by a user, who tells it by that, or by the write to a new file. */
+static void item_appeared(struct fs *fs, struct node *directory, const struct node_type *type,
+                          const char *name)
+{
+    struct node *node = node_hidden(directory, name);
+
+    if (node && node->user_naming)
+        return;
+    node = node_child(directory, name);
+    if (node && node->phase == NODE_VISIBLE) {
+        notify_changed(fs, node);
+        return;
+    }
+    node = node_new(&fs->tree, directory, type, name);
+    if (node)
+        notify_appeared(fs, node);
+}
+
 /* Both lists are sorted: items that came, went or have another value. */
-static void compare_items(struct fs *fs, struct node *directory, const struct item_list *before,
-                          const struct item_list *after)
+static void compare_items(struct fs *fs, struct node *directory, const struct vm *vm,
+                          const struct item_list *before, const struct item_list *after)
 {
     size_t b = 0, a = 0;
 
@@ -171,11 +222,11 @@ static void compare_items(struct fs *fs, struct node *directory, const struct it
                 node = node_child(directory, before->items[b].name);
             b++;
             if (node)
-                vanished(fs, node);
+                item_vanished(fs, node);
         } else if (order > 0) {
-            node = node_new(&fs->tree, directory, after->type, after->items[a++].name);
-            if (node)
-                notify_appeared(fs, node);
+            item_appeared(fs, directory, type_of_item(after, vm, &after->items[a]),
+                          after->items[a].name);
+            a++;
         } else {
             node = strcmp(before->items[b].value, after->items[a].value)
                        ? node_child(directory, after->items[a].name)
@@ -199,7 +250,7 @@ static void compare_file(struct fs *fs, struct node *directory, const struct nod
         if (!node)
             node = node_child(directory, type->name);
         if (node)
-            vanished(fs, node);
+            node_vanished(fs, node);
     } else if (!before && after) {
         node = node_new(&fs->tree, directory, type, type->name);
         if (node)
@@ -238,8 +289,11 @@ static void changed(struct fs *fs, struct node *node, const struct vm *before,
             node_known(node->children[i]))
             node_populate(fs, node->children[i], before);
     vm_object_set(node->object, after);
-    if (node->populated)
+    if (node->populated) {
         compare_file(fs, node, &firewall_type, before->has_firewall, after->has_firewall);
+        compare_file(fs, node, &features_type, has_features(before), has_features(after));
+        compare_file(fs, node, &tags_type, has_features(before), has_features(after));
+    }
     for (size_t i = 0; i < node->child_count; i++) {
         struct node *child = node->children[i];
         struct item_list old, new;
@@ -250,7 +304,7 @@ static void changed(struct fs *fs, struct node *node, const struct vm *before,
         if (before->entry != after->entry && child->populated &&
             entry_list(before, child->type->name, &old) &&
             entry_list(after, child->type->name, &new))
-            compare_items(fs, child, &old, &new);
+            compare_items(fs, child, after, &old, &new);
         if (is_volumes(child) && child->populated)
             compare_volumes(fs, child, before, after);
     }
@@ -331,7 +385,7 @@ void vms_changed(struct fs *fs, const struct host_change *changes, size_t change
         if (!node)
             continue;
         fs->vm_nodes[before->identity] = NULL;
-        vanished(fs, node);
+        node_vanished(fs, node);
         node_unref(node);
     }
     all_renamed(fs, changes, change_count);

@@ -8,6 +8,7 @@
 #include "qubesfs/clock.h"
 
 #define WRITE_PATIENCE_NS (15 * 1000000000ull)
+#define NAME_PATIENCE_NS  (2 * 1000000000ull)
 
 struct wait {
     struct wait *next;
@@ -50,9 +51,12 @@ static struct wait **find(struct waits *waits, uint64_t number)
 void waits_done(struct fs *fs, struct wait *wait)
 {
     pthread_mutex_lock(&fs->tree.lock);
-    if (wait->kind == WAIT_WRITE && --wait->node->unanswered == 0 && wait->node->change_parked) {
-        wait->node->change_parked = false;
-        notify_changed(fs, wait->node);
+    if (wait->kind == WAIT_WRITE && --wait->node->unanswered == 0) {
+        if (wait->node->change_parked) {
+            wait->node->change_parked = false;
+            notify_changed(fs, wait->node);
+        }
+        item_answered(fs, wait->node);
     }
     node_unref(wait->node);
     pthread_mutex_unlock(&fs->tree.lock);
@@ -106,12 +110,14 @@ uint64_t waits_add(struct fs *fs, fuse_req_t request, struct node *node, enum wa
     *wait = (struct wait){.request = request, .fs = fs, .node = node, .kind = kind, .arming = true};
     if (kind == WAIT_WRITE)
         wait->deadline = clock_monotonic_ns() + WRITE_PATIENCE_NS;
+    else if (kind == WAIT_NAME)
+        wait->deadline = clock_monotonic_ns() + NAME_PATIENCE_NS;
     if (handle)
         wait->handle = handle_ref(handle);
     pthread_mutex_lock(&fs->waits.lock);
     pthread_mutex_lock(&fs->tree.lock);
     /* a node on its way out must not get a writer: its removal would wait for the file's lock */
-    if (kind == WAIT_WRITE && node->phase != NODE_VISIBLE)
+    if ((kind == WAIT_WRITE || kind == WAIT_NAME) && node->phase != NODE_VISIBLE)
         refused = ENOENT;
     else if (fs->waits.ending)
         refused = ENODEV;
@@ -174,7 +180,7 @@ void waits_release(struct fs *fs, struct node *node, int error)
     for (place = &fs->waits.first; *place;) {
         struct wait *wait = NULL;
 
-        if ((*place)->node == node && (*place)->kind == WAIT_WRITE)
+        if ((*place)->node == node && ((*place)->kind == WAIT_WRITE || (*place)->kind == WAIT_NAME))
             wait = unlink_wait(place, error);
         if (!wait) {
             place = &(*place)->next;

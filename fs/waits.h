@@ -35,6 +35,8 @@ void waits_stop(struct fs *fs, int error);
 enum wait_kind {
     WAIT_WRITE, /* a user's write: the node's file is locked in the kernel; answered EINPROGRESS
                    after 15 s */
+    WAIT_NAME,  /* a user makes, renames or removes a name in this directory, which the kernel has
+                   locked: answered EINPROGRESS after 2 s, so that no listing waits for long */
     WAIT_OTHER, /* a getattr or open that needs the disk */
     WAIT_READ,  /* a read of a stream, which answers interrupts itself */
 };
@@ -54,7 +56,8 @@ bool waits_interrupted(struct fs *fs, uint64_t number);
 fuse_req_t waits_take(struct fs *fs, uint64_t number, struct wait **ret_wait);
 void waits_done(struct fs *fs, struct wait *wait);
 
-/** Answers all writes to this node with `error`: it is about to vanish. */
+/** Answers all writes to this node, and all changes of names in it, with `error`: it is about to
+ * vanish. */
 void waits_release(struct fs *fs, struct node *node, int error);
 
 #endif

@@ -45,9 +45,9 @@ static void write_command(fuse_req_t request, struct handle *handle, const char 
     subject_take(handle->fs, handle->node, &subject);
     if (size > COMMAND_MAX) {
         error_set(&error, -EINVAL,
-                  "a command of %zu bytes is too long: at most %d are taken at once", size,
-                  COMMAND_MAX);
-        result = refuse(&subject, "control", &error);
+                  "%zu bytes are too long for \"%s\": at most %d are taken at once", size,
+                  subject.name, COMMAND_MAX);
+        result = refuse(&subject, type->kind == NODE_COMMAND ? "control" : subject.name, &error);
         subject_free(&subject);
         fuse_reply_err(request, -result);
         return;
@@ -138,6 +138,10 @@ void files_write(fuse_req_t request, fuse_ino_t ino, const char *data, size_t si
         write_command(request, handle, data, size);
         return;
     case NODE_VALUE:
+        if (handle->node->type->command) {
+            write_command(request, handle, data, size);
+            return;
+        }
         result = set_value(handle, data, size);
         break;
     case NODE_LIST:

@@ -122,26 +122,12 @@ int edit_pref(struct editing *editing, const char *name, const char *untrusted_v
     return result;
 }
 
-/* Takes a name out of the sorted list, and puts it in again with a value, if there is one. */
-static void replace_pair(struct editing *editing, struct pairs *pairs, const char *name,
-                         const char *value)
-{
-    struct pairs made = {NULL, 0, 0};
-
-    for (size_t i = 0; i < pairs->count; i++)
-        if (strcmp(pairs->items[i].name, name) != 0)
-            pairs_add(&made, editing->arena, pairs->items[i].name, pairs->items[i].value);
-    if (value)
-        pairs_add(&made, editing->arena, name, value);
-    *pairs = made;
-}
-
 int edit_service(struct editing *editing, const char *untrusted_name, const char *untrusted_value)
 {
     const struct draft *draft = editing->draft;
-    struct pairs services = draft->services;
-    const char *before = name_value_find(services.items, services.count, untrusted_name);
-    const char *literal = NULL;
+    const char *before =
+        name_value_find(draft->services.items, draft->services.count, untrusted_name);
+    const char *literal;
     char feature[300];
 
     if (untrusted_value && strcmp(untrusted_value, "0") != 0 && strcmp(untrusted_value, "1") != 0)
@@ -162,18 +148,15 @@ int edit_service(struct editing *editing, const char *untrusted_name, const char
     if ((!before && !untrusted_value) ||
         (before && untrusted_value && strcmp(before, untrusted_value) == 0))
         return 0;
-    /* what is there must be understood as a whole, since it is written as a whole */
     literal = element_attribute(draft->element, "services", editing->arena);
-    if (literal && !is_none(literal)) {
-        struct pairs stored = {NULL, 0, 0};
-
-        if (!services_parse(literal, editing->arena, &stored))
-            return edit_refuse(editing, -EINVAL,
-                               "its services are malformed in the catalogue and so can't be "
-                               "changed; repair that line first");
-    }
-    replace_pair(editing, &services, untrusted_name, untrusted_value);
-    return set_r3(editing, "services", services_print(&services, editing->arena));
+    if (!literal || is_none(literal))
+        literal = "{}";
+    literal = services_edit(literal, untrusted_name, untrusted_value, editing->arena);
+    if (!literal)
+        return edit_refuse(editing, -EINVAL,
+                           "its services are malformed in the catalogue and so can't be changed; "
+                           "repair that line first");
+    return set_r3(editing, "services", literal);
 }
 
 static bool text_ok(const char *untrusted_value)

@@ -73,6 +73,11 @@ bool services_name_ok(const char *untrusted_name);
 /** The dict literal of services "0" and "1", whose names are ok. */
 const char *services_print(const struct pairs *services, struct arena *arena);
 
+/** The literal with one service set to "0" or "1" (its name is ok), or with a `value` of NULL
+ * without it; all else in it as it was.  In the arena; NULL when the literal is malformed. */
+const char *services_edit(const char *literal, const char *name, const char *value,
+                          struct arena *arena);
+
 /* document.c: libxml2, kept on a short leash */
 
 /** Parses without network, DTD or entities of its own.  `ret_document` is for xmlFreeDoc. */

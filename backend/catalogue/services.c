@@ -139,19 +139,109 @@ bool services_name_ok(const char *untrusted_name)
     return *untrusted_name && strlen(untrusted_name) <= 255;
 }
 
+/* Where an item of a dict literal is: from its name to behind its value, and the comma behind it.
+ */
+struct item {
+    const char *begin, *value, *end, *behind;
+};
+
+/* The items' first one of that name, in `ret_item`; its `begin` is NULL when there is none, `end`
+ * then behind the last item, or the brace.  False: malformed. */
+static bool find_item(const char *literal, struct arena *arena, const char *wanted,
+                      struct item *ret_item)
+{
+    const char *at = literal;
+    struct item item = {0};
+
+    if (!take(&at, '{'))
+        return false;
+    item.end = at;
+    while (!take(&at, '}')) {
+        struct item this = {.begin = at};
+        const char *name;
+        bool value;
+
+        if (!take_string(&at, arena, &name) || !take(&at, ':'))
+            return false;
+        skip_space(&at);
+        this.value = at;
+        if (!take_value(&at, &value))
+            return false;
+        this.end = this.behind = at;
+        if (take(&at, ','))
+            this.behind = at;
+        if (!item.begin)
+            item = strcmp(name, wanted) == 0 ? this : (struct item){.end = this.end};
+    }
+    *ret_item = item;
+    return true;
+}
+
+static void print_name(struct text *text, const char *name)
+{
+    text_string(text, "'");
+    for (const char *at = name; *at; at++) {
+        if (*at == '\\' || *at == '\'')
+            text_string(text, "\\");
+        text_append(text, at, 1);
+    }
+    text_string(text, "'");
+}
+
+const char *services_edit(const char *literal, const char *name, const char *value,
+                          struct arena *arena)
+{
+    const char *word = value && strcmp(value, "1") == 0 ? "True" : "False";
+    struct text text CLEANUP_TEXT = TEXT_INIT;
+    struct item item;
+
+    if (!find_item(literal, arena, name, &item))
+        return NULL;
+    if (!item.begin && !value)
+        return literal;
+    if (item.begin && value) {
+        text_append(&text, literal, (size_t)(item.value - literal));
+        text_string(&text, word);
+        text_string(&text, item.end);
+    } else if (value) {
+        bool first = item.end[-1] == '{';
+
+        text_append(&text, literal, (size_t)(item.end - literal));
+        text_string(&text, first ? "" : ", ");
+        print_name(&text, name);
+        text_printf(&text, ": %s", word);
+        text_string(&text, item.end);
+    } else {
+        const char *begin = item.begin;
+
+        /* the last one goes with the comma before it, the others with the one behind them */
+        if (item.behind == item.end) {
+            while (begin > literal && strchr(" \t\r\n", begin[-1]))
+                begin--;
+            if (begin > literal && begin[-1] == ',')
+                begin--;
+        } else {
+            item.behind += strspn(item.behind, " \t\r\n");
+        }
+        text_append(&text, literal, (size_t)(begin - literal));
+        text_string(&text, item.behind);
+    }
+    if (text_status(&text)) {
+        arena->failed = true;
+        return literal;
+    }
+    return arena_copy(arena, text.data, text.length);
+}
+
 const char *services_print(const struct pairs *services, struct arena *arena)
 {
     struct text text CLEANUP_TEXT = TEXT_INIT;
 
     text_string(&text, "{");
     for (size_t i = 0; i < services->count; i++) {
-        text_string(&text, i ? ", '" : "'");
-        for (const char *at = services->items[i].name; *at; at++) {
-            if (*at == '\\' || *at == '\'')
-                text_string(&text, "\\");
-            text_append(&text, at, 1);
-        }
-        text_printf(&text, "': %s", strcmp(services->items[i].value, "1") == 0 ? "True" : "False");
+        text_string(&text, i ? ", " : "");
+        print_name(&text, services->items[i].name);
+        text_printf(&text, ": %s", strcmp(services->items[i].value, "1") == 0 ? "True" : "False");
     }
     text_string(&text, "}");
     if (text_status(&text)) {

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "internal.h"
+#include "edits.h"
 
 #define COMMAND_THREADS 256
 #define REFRESH_SECONDS 10
@@ -89,6 +89,7 @@ static void free_host(struct host *host)
         catalogue_unref(host->catalogue);
     error_lines_free(&host->root_errors);
     pool_free(host->pool);
+    edits_free(&host->edits);
     free(host->journal.data);
     free(host->root);
     free(host->catalogue_path);
@@ -119,7 +120,7 @@ int host_new(const struct host_options *options, struct host **ret_host, struct 
     host->catalogue_path = copied(options->catalogue_path);
     host->connect = copied(options->connect);
     host->templates = copied(options->templates);
-    if (!host->root || !host->catalogue_path ||
+    if (edits_init(&host->edits) || !host->root || !host->catalogue_path ||
         pool_new("qfs-command", COMMAND_THREADS, &host->pool))
         result = error_set(ret_error, -ENOMEM, "out of memory");
     else
@@ -176,13 +177,16 @@ int host_stop(struct host *host, unsigned seconds)
 {
     int result = 0;
 
-    catalogue_watch_stop(host->watch);
+    edits_cancel(&host->edits);
     pthread_mutex_lock(&host->lock);
     host->ending = true;
     pthread_cond_broadcast(&host->applied);
     pthread_mutex_unlock(&host->lock);
-    /* commands may wait for the host's thread, which goes on until they have ended */
+    /* commands may wait for the host's thread, which goes on until they have ended; and saves for
+     * the watch */
     result = pool_stop(host->pool, seconds);
+    if (!result)
+        catalogue_watch_stop(host->watch);
     if (host->hypervisor && hypervisor_stop(host->hypervisor, seconds))
         result = -ETIMEDOUT;
     if (result)

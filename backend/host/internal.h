@@ -54,6 +54,15 @@ struct journal {
 
 struct sequence;
 struct job;
+struct edit_request;
+
+/* What users have written, to be saved: edits.c. */
+struct edits {
+    pthread_mutex_t lock; /* guards the queue and busy; a leaf */
+    struct edit_request *first, **last;
+    bool busy;     /* a worker saves */
+    int cancel_fd; /* readable: give up waiting */
+};
 
 struct host {
     char *root, *catalogue_path, *connect, *templates;
@@ -61,6 +70,7 @@ struct host {
     struct catalogue_watch *watch;
     struct pool *pool; /* commands, and other calls that may wait */
     struct journal journal;
+    struct edits edits;
 
     pthread_mutex_t lock;   /* guards the queue, snapshot, listener, ending, measuring; a leaf */
     pthread_cond_t moved;   /* a message came, or the end */

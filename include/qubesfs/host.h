@@ -161,6 +161,18 @@ const char *vm_commands(const struct vm *vm);
 int host_command(struct host *host, uint64_t vm_identity, const char *untrusted_lines,
                  size_t length, void (*done)(void *cookie, int result), void *cookie);
 
+/**
+ * Changes a VM in the catalogue: a property, service, feature or tag (catalogue_edit has the
+ * rules); `untrusted_value` NULL removes it, a final newline of one is taken off.  Saved by a worker
+ * together with what else comes meanwhile.  `done` is called once, from any thread, with 0 when it
+ * is on the disk and in the snapshot, or with a negative errno, whose reason stands in `error` by
+ * then (-EROFS: a running qubesd owns the catalogue).
+ * Returns 0 (done will be or was called) or -ENOMEM (it won't).
+ */
+int host_edit(struct host *host, uint64_t vm_identity, enum catalogue_edit_kind kind,
+              const char *name, const char *untrusted_value, size_t length,
+              void (*done)(void *cookie, int result), void *cookie);
+
 /** Notes that `command` failed with `error`, or succeeded (NULL), which takes its line away: in the VM's
  * `error` (identity 0: P/error), the journal and the log.  Returns when the snapshot has it. */
 void host_report(struct host *host, uint64_t vm_identity, const char *command,

@@ -289,7 +289,7 @@ static void r3_bytes(void **state)
                  "uses_default_kernelopts=\"False\"");
     write_file(path, odd_r3);
     assert_int_equal(edit("app", CATALOGUE_SET_SERVICE, "b", "0", false), 0);
-    changed_only(odd_r3, "{u'a': 1}", "{&apos;a&apos;: True, &apos;b&apos;: False}");
+    changed_only(odd_r3, "{u'a': 1}", "{u&apos;a&apos;: 1, &apos;b&apos;: False}");
     assert_int_equal(edit("app", CATALOGUE_SET_SERVICE, "a", NULL, false), 0);
     changed_only(odd_r3, "{u'a': 1}", "{&apos;b&apos;: False}");
     assert_int_equal(edit("app", CATALOGUE_SET_SERVICE, "b", "2", false), -EINVAL);
@@ -388,6 +388,35 @@ static void several(void **state)
     assert_int_equal(catalogue_edit(path, "", 1, -1, edits, 1, &error), -EINVAL);
 }
 
+static void service_literals(void **state)
+{
+    static const struct {
+        const char *before, *name, *value, *after;
+    } cases[] = {
+        {"{}", "a", "1", "{'a': True}"},
+        {" { } ", "a", "1", " {'a': True } "},
+        {"{'x/y': 2, u'a':True ,'b': None,}", "a", "0", "{'x/y': 2, u'a':False ,'b': None,}"},
+        {"{'x/y': 2, u'a':True ,'b': None,}", "a", NULL, "{'x/y': 2, 'b': None,}"},
+        {"{'x/y': 2, u'a':True ,'b': None,}", "b", NULL, "{'x/y': 2, u'a':True ,}"},
+        {"{'x/y': 2, u'a':True ,'b': None,}", "c", "0",
+         "{'x/y': 2, u'a':True ,'b': None, 'c': False,}"},
+        {"{'a': True, 'b': True}", "b", NULL, "{'a': True}"},
+        {"{'b': True}", "b", NULL, "{}"},
+        {"{'b': True}", "c", NULL, "{'b': True}"},
+        {"{\"it's\": 1}", "it's", "0", "{\"it's\": False}"},
+        {"{}", "it's", "0", "{'it\\'s': False}"},
+        {"{'a': f()}", "a", "0", NULL},
+        {"{'a': True", "a", "0", NULL},
+    };
+    struct arena arena = {NULL, false};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        assert_text(services_edit(cases[i].before, cases[i].name, cases[i].value, &arena),
+                    cases[i].after);
+    arena_free(&arena);
+}
+
 /* The table alone, as for values from elsewhere. */
 static void table(void **state)
 {
@@ -413,8 +442,8 @@ static void table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(r3_values), TEST(r3_others), TEST(r4_values), TEST(r3_bytes),
-        TEST(r4_bytes),  TEST(several),   TEST(table),
+        TEST(r3_values), TEST(r3_others), TEST(r4_values),        TEST(r3_bytes),
+        TEST(r4_bytes),  TEST(several),   TEST(service_literals), TEST(table),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

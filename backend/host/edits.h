@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Changes that users write, on their way to the catalogue. */
+#ifndef QUBESFS_HOST_EDITS_H
+#define QUBESFS_HOST_EDITS_H
+
+#include "internal.h"
+
+/* edits.c */
+int edits_init(struct edits *edits);
+/** Nobody waits for the catalogue's lock any more. */
+void edits_cancel(struct edits *edits);
+void edits_free(struct edits *edits);
+/** Returns when what is in the catalogue's file stands in the snapshot. */
+void edits_show(struct host *host);
+
+/* owner.c */
+/** -EROFS when a running qubesd owns the catalogue: its socket answers.  Else 0. */
+int catalogue_is_owned(const struct host *host, struct error *ret_error);
+
+#endif
