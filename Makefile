@@ -2,7 +2,7 @@
 # make: build/qubesfs.  make SAN=asan | SAN=tsan: the same with sanitizers below build/asan, build/tsan.
 # make help: everything else.
 VERSION  := 0.1
-PACKAGES := fuse3 libvirt libvirt-qemu libxml-2.0 libcrypto libisal libdeflate libzstd liblzma libudev
+PACKAGES := fuse3 libvirt libvirt-qemu libxml-2.0 libcrypto libgcrypt libisal libdeflate libzstd liblzma libudev
 
 OUT ?= build
 SAN ?=
@@ -37,7 +37,9 @@ CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wvla -Werror -Wstrict-prototypes -Wmissing-prototypes
 CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DQUBESFS_VERSION='"$(VERSION)"' -Iinclude
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) $(SAN_$(SAN)) $(PKG_CFLAGS) -pthread -MMD -MP
-ALL_LDFLAGS := $(LDFLAGS) $(SAN_$(SAN)) -pthread
+# All functions are found at the start: who finds one at its first call puts the vector registers on the
+# stack meanwhile, and pieces of keys with them.
+ALL_LDFLAGS := $(LDFLAGS) -Wl,-z,relro,-z,now $(SAN_$(SAN)) -pthread
 
 BACKEND_SOURCES := $(wildcard backend/*/*.c)
 FS_SOURCES      := $(wildcard fs/*.c)

@@ -16,8 +16,7 @@
 #include "mac.h"
 
 #define CHUNK_SIZE 104857600u
-/* beside the stream's bytes: a container's header and MAC, and a cipher block that OpenSSL may use
- * as its own */
+/* beside the stream's bytes: a container's header and MAC */
 #define CHUNK_ROOM (CHUNK_SIZE + 256u)
 
 struct chunk {

@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cipher.h"
 #include "mac.h"
 
 struct container {
-    EVP_CIPHER_CTX *cipher; /* OpenSSL wipes both when they are freed */
+    struct cipher *cipher;
     struct mac *mac;
 };
 
@@ -20,8 +21,9 @@ int container_new(struct container **ret_container)
 
     if (!container)
         return -ENOMEM;
-    container->cipher = EVP_CIPHER_CTX_new();
-    result = container->cipher ? mac_new(MAC_SHA256, &container->mac) : -ENOMEM;
+    result = cipher_new(CIPHER_CTR, &container->cipher);
+    if (result == 0)
+        result = mac_new(MAC_SHA256, &container->mac);
     if (result < 0) {
         container_free(container);
         return result;
@@ -34,7 +36,7 @@ void container_free(struct container *container)
 {
     if (!container)
         return;
-    EVP_CIPHER_CTX_free(container->cipher);
+    cipher_free(container->cipher);
     mac_free(container->mac);
     free(container);
 }
@@ -48,7 +50,6 @@ static void put_big_endian(unsigned char *at, unsigned number)
 int container_begin(struct container *container, const struct container_key *key, unsigned log2_n,
                     unsigned char ret_header[CONTAINER_HEADER])
 {
-    static const unsigned char zero[16];
     unsigned char digest[EVP_MAX_MD_SIZE];
     int result;
 
@@ -64,8 +65,9 @@ int container_begin(struct container *container, const struct container_key *key
     if (result < 0)
         return result;
     memcpy(ret_header + 64, digest, 32);
-    if (!EVP_EncryptInit_ex(container->cipher, EVP_aes_256_ctr(), NULL, key->cipher, zero))
-        return -EIO;
+    result = cipher_begin(container->cipher, key->cipher, NULL);
+    if (result < 0)
+        return result;
     result = mac_begin(container->mac, key->mac, sizeof(key->mac));
     return result < 0 ? result : mac_update(container->mac, ret_header, CONTAINER_HEADER);
 }
@@ -73,11 +75,9 @@ int container_begin(struct container *container, const struct container_key *key
 int container_put(struct container *container, const void *data, size_t length,
                   unsigned char *ret_data)
 {
-    int made;
+    int result = cipher_encrypt(container->cipher, data, length, ret_data);
 
-    if (!EVP_EncryptUpdate(container->cipher, ret_data, &made, data, (int)length))
-        return -EIO;
-    return mac_update(container->mac, ret_data, length);
+    return result < 0 ? result : mac_update(container->mac, ret_data, length);
 }
 
 int container_end(struct container *container, unsigned char ret_mac[CONTAINER_MAC])

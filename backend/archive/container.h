@@ -42,7 +42,7 @@ void container_free(struct container *container); /* NULL is fine; wipes the key
 /** Begins one: fills in its header. */
 int container_begin(struct container *container, const struct container_key *key, unsigned log2_n,
                     unsigned char ret_header[CONTAINER_HEADER]);
-/** Encrypts `length` bytes (below 2 GiB) into `ret_data`. */
+/** Encrypts `length` bytes into `ret_data`. */
 int container_put(struct container *container, const void *data, size_t length,
                   unsigned char *ret_data);
 /** Ends it with what stands behind the data. */

@@ -11,28 +11,31 @@
  * of the format expects.
  */
 #include <errno.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cipher.h"
 #include "outer.h"
 #include "qubesfs/cleanup.h"
+#include "qubesfs/locked.h"
 #include "salts.h"
 #include "sealer.h"
 
 #define MAGIC      "Salted__"
 #define MAGIC_SIZE 8u
 #define SALT_SIZE  8u
-#define BLOCK      16u
 
 struct sealer3 {
     struct sealer sealer;
     const struct archive_options *options;
     struct salts *salts;
     struct mac *mac;
-    EVP_CIPHER_CTX *cipher; /* NULL: not encrypted; OpenSSL wipes it when it is freed */
+    struct cipher *cipher;        /* NULL: not encrypted */
+    struct cipher_secret *secret; /* locked */
+    /* what makes no whole block of the cipher yet */
+    unsigned char rest[CIPHER_BLOCK];
+    size_t rest_length;
 };
 
 static int mac_start(struct sealer3 *sealer)
@@ -67,18 +70,16 @@ static int begin(struct sealer *base, const char *name, const char *next)
     return 0;
 }
 
-/* Derives key and vector and hands them to the context; nothing of them stays on the stack. */
 static int set_key(struct sealer3 *sealer, const unsigned char *salt)
 {
     const struct secret *passphrase = sealer->options->passphrase;
-    unsigned char key[EVP_MAX_KEY_LENGTH], vector[EVP_MAX_IV_LENGTH];
-    int good = EVP_BytesToKey(EVP_aes_256_cbc(), EVP_md5(), salt, secret_data(passphrase),
-                              (int)secret_length(passphrase), 1, key, vector) == 32 &&
-               EVP_EncryptInit_ex(sealer->cipher, EVP_aes_256_cbc(), NULL, key, vector);
+    int result = cipher_derive(CIPHER_MD5, secret_data(passphrase), secret_length(passphrase), salt,
+                               sealer->secret);
 
-    OPENSSL_cleanse(key, sizeof(key));
-    OPENSSL_cleanse(vector, sizeof(vector));
-    return good ? 0 : -EIO;
+    sealer->rest_length = 0;
+    if (result == 0)
+        result = cipher_begin(sealer->cipher, sealer->secret->key, sealer->secret->vector);
+    return result;
 }
 
 static int add(struct sealer3 *sealer, struct chunk *chunk, size_t length)
@@ -105,29 +106,57 @@ static int open_chunk(struct sealer *base, struct chunk *chunk)
     return result < 0 ? result : add(sealer, chunk, MAGIC_SIZE + SALT_SIZE);
 }
 
-/* The stream's length is a multiple of the cipher's block in front of each `put`, and so is a
- * chunk's: with what the cipher kept back, no more comes out than there is room for. */
+static int encrypt(struct sealer3 *sealer, struct chunk *chunk, const unsigned char *data,
+                   size_t length)
+{
+    int result = cipher_encrypt(sealer->cipher, data, length, chunk->data + chunk->length);
+
+    return result < 0 ? result : add(sealer, chunk, length);
+}
+
+/* A chunk's length is a multiple of the cipher's block, and what there is room for too: with what
+ * was kept back, no more comes out than that. */
 static int put(struct sealer *base, struct chunk *chunk, const unsigned char *data, size_t length)
 {
     struct sealer3 *sealer = (struct sealer3 *)base;
-    int made = (int)length;
+    size_t whole;
+    int result = 0;
 
-    if (!sealer->cipher)
+    if (!sealer->cipher) {
         memcpy(chunk->data + chunk->length, data, length);
-    else if (!EVP_EncryptUpdate(sealer->cipher, chunk->data + chunk->length, &made, data,
-                                (int)length))
-        return -EIO;
-    return add(sealer, chunk, (size_t)made);
+        return add(sealer, chunk, length);
+    }
+    if (sealer->rest_length > 0) {
+        size_t piece = CIPHER_BLOCK - sealer->rest_length;
+
+        if (piece > length)
+            piece = length;
+        memcpy(sealer->rest + sealer->rest_length, data, piece);
+        sealer->rest_length += piece;
+        data += piece;
+        length -= piece;
+        if (sealer->rest_length < CIPHER_BLOCK)
+            return 0;
+        result = encrypt(sealer, chunk, sealer->rest, CIPHER_BLOCK);
+    }
+    whole = length - length % CIPHER_BLOCK;
+    if (result == 0 && whole > 0)
+        result = encrypt(sealer, chunk, data, whole);
+    sealer->rest_length = length - whole;
+    memcpy(sealer->rest, data + whole, sealer->rest_length);
+    return result;
 }
 
+/* PKCS#7: as many bytes as are missing, each saying how many; 16 if none is. */
 static int end(struct sealer *base, struct chunk *chunk)
 {
     struct sealer3 *sealer = (struct sealer3 *)base;
-    int made = 0;
+    size_t missing = CIPHER_BLOCK - sealer->rest_length;
 
-    if (sealer->cipher && !EVP_EncryptFinal_ex(sealer->cipher, chunk->data + chunk->length, &made))
-        return -EIO;
-    return add(sealer, chunk, (size_t)made);
+    if (!sealer->cipher)
+        return 0;
+    memset(sealer->rest + sealer->rest_length, (int)missing, missing);
+    return encrypt(sealer, chunk, sealer->rest, CIPHER_BLOCK);
 }
 
 static int close_chunk(struct sealer *base, struct chunk *chunk)
@@ -166,7 +195,8 @@ static void free_sealer(struct sealer *base)
 {
     struct sealer3 *sealer = (struct sealer3 *)base;
 
-    EVP_CIPHER_CTX_free(sealer->cipher);
+    cipher_free(sealer->cipher);
+    locked_free(sealer->secret, sizeof(*sealer->secret));
     mac_free(sealer->mac);
     salts_free(sealer->salts);
     free(sealer);
@@ -187,8 +217,8 @@ static int open_sealer(const struct archive_options *options, struct sealer **re
     if (result == 0)
         result = salts_new(options->salt_seed, &sealer->salts);
     if (result == 0 && options->encrypted) {
-        sealer->cipher = EVP_CIPHER_CTX_new();
-        result = sealer->cipher ? 0 : -ENOMEM;
+        sealer->secret = locked_alloc(sizeof(*sealer->secret));
+        result = sealer->secret ? cipher_new(CIPHER_CBC, &sealer->cipher) : -ENOMEM;
     }
     if (result < 0) {
         free_sealer(&sealer->sealer);
@@ -218,7 +248,9 @@ static uint64_t proof_size(const struct archive_options *options, const struct t
 
 static uint64_t stream_size(const struct archive_options *options, uint64_t bytes)
 {
-    return options->encrypted ? MAGIC_SIZE + SALT_SIZE + bytes / BLOCK * BLOCK + BLOCK : bytes;
+    return options->encrypted
+               ? MAGIC_SIZE + SALT_SIZE + bytes / CIPHER_BLOCK * CIPHER_BLOCK + CIPHER_BLOCK
+               : bytes;
 }
 
 const struct format format_3 = {open_sealer, header, proof_size, stream_size, 0, MAC_TEXT_LENGTH};

@@ -7,7 +7,7 @@ set -eu
 packages() {
     case $1 in
     build)
-        echo gcc libc6-dev make pkg-config libfuse3-dev libvirt-dev libxml2-dev libssl-dev libisal-dev libdeflate-dev libzstd-dev \
+        echo gcc libc6-dev make pkg-config libfuse3-dev libvirt-dev libxml2-dev libssl-dev libgcrypt20-dev libisal-dev libdeflate-dev libzstd-dev \
             liblzma-dev libbz2-dev libudev-dev libxen-dev
         ;;
     demo)
