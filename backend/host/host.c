@@ -113,6 +113,7 @@ int host_new(const struct host_options *options, struct host **ret_host, struct 
     pthread_mutex_init(&host->journal.lock, NULL);
     pthread_cond_init(&host->moved, &monotonic);
     pthread_cond_init(&host->applied, &monotonic);
+    pthread_cond_init(&host->started, &monotonic);
     pthread_condattr_destroy(&monotonic);
     host->last = &host->first;
     host->next_identity = 1;

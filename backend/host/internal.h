@@ -84,8 +84,10 @@ struct host {
     bool running;
     pthread_t thread;
 
-    pthread_mutex_t jobs_lock; /* guards jobs and their waiters; a leaf */
+    pthread_mutex_t jobs_lock; /* guards jobs and their waiters, starts; a leaf */
+    pthread_cond_t started;    /* a start has ended */
     struct job *jobs;
+    struct starting *starts;
 
     /* the host's thread's own (host_new's, before it starts) */
     struct record **records; /* sorted by name */
@@ -138,19 +140,6 @@ void domains_match_all(struct host *host);
 const struct vm *vm_build(struct host *host, struct record *record);
 
 /* definition.c */
-struct definition_parts {
-    struct definition definition;
-    struct definition_volume volumes[4];
-    char *strings[16]; /* owned */
-    size_t string_count;
-};
-/** All that a start defines the VM from; -ENOENT where the template is not in the catalogue. */
-int definition_collect(struct host *host, const struct catalogue *catalogue,
-                       const struct catalogue_entry *entry, const char *uuid,
-                       struct definition_parts *ret_parts, struct error *ret_error);
-void definition_release(struct definition_parts *parts);
-uint64_t definition_hash(struct host *host, const struct catalogue *catalogue,
-                         const struct catalogue_entry *entry);
 /** The VM's directory on the host, to be freed; NULL: it has none (or out of memory). */
 char *entry_directory(const struct host *host, const struct catalogue_entry *entry);
 /** The path of a volume's image on the host, to be freed; NULL: it has none (or out of memory). */

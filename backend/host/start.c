@@ -1,58 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Starting a VM: what it needs is checked first, its netvms are started before it. */
+/*
+ * Starting a VM, as Qubes R3 does: what it needs is checked, its chain of netvms is started before it, its
+ * scratch images are made, it is defined and started.  What fails takes back what was done before, but for
+ * the netvms, which stay (as with Qubes: others may use them by then).
+ */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "internal.h"
-#include "qubesfs/log.h"
+#include "prepare.h"
+#include "qubesfs/clock.h"
 
 #define NETVM_CHAIN_MAX 20
 #define LOOK_SECONDS    5
+#define START_SECONDS   60
 
-/* An image or kernel that must be there; what is wrong with it in words. */
-static int check_file(const char *what, const char *path, const char *vm_name,
-                      struct error *ret_error)
+/* Before the first of them is begun: in a circle each would wait for the next. */
+static int check_chain(struct host *host, const struct vm *vm, struct error *ret_error)
 {
-    struct stat attributes;
+    const struct host_snapshot *snapshot = host_snapshot(host);
+    const struct vm *netvm = vm;
+    unsigned length = 0;
 
-    if (stat(path, &attributes) == 0)
+    while (netvm && netvm->entry && netvm->entry->netvm_name && length <= NETVM_CHAIN_MAX) {
+        netvm = host_find_vm(snapshot, netvm->entry->netvm_name);
+        length++;
+    }
+    host_snapshot_unref(snapshot);
+    if (length <= NETVM_CHAIN_MAX)
         return 0;
-    return error_set(ret_error, errno == ENOTDIR ? -ENOENT : -errno,
-                     "the %s of \"%s\" is missing: %s: %s", what, vm_name, path, strerror(errno));
-}
-
-static int check_files(const struct definition *definition, struct error *ret_error)
-{
-    int result = 0;
-
-    if (definition->kernel)
-        result = check_file("kernel", definition->kernel, definition->name, ret_error);
-    if (!result && definition->initrd)
-        result = check_file("initramfs", definition->initrd, definition->name, ret_error);
-    for (size_t i = 0; !result && i < definition->volume_count; i++) {
-        char what[64];
-
-        snprintf(what, sizeof(what), "%s image", definition->volumes[i].name);
-        result = check_file(what, definition->volumes[i].path, definition->name, ret_error);
-    }
-    return result;
-}
-
-/* The directory of the console's log; without it libvirt refuses the definition. */
-static void make_log_directory(struct host *host)
-{
-    static const char *const parts[] = {"/var", "/var/log", "/var/log/qubes"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-        char *path CLEANUP_FREE = host_path(host, parts[i]);
-
-        if (path && mkdir(path, 0755) == 0)
-            chmod(path, 0755); /* our umask is for secrets; the hypervisor's user writes there */
-        else if (path && errno != EEXIST)
-            log_warning("cannot make %s: %m", path);
-    }
+    return error_set(ret_error, -EINVAL, "the chain of netvms of \"%s\" goes in a circle", vm->name);
 }
 
 static int start_netvm(struct host *host, const struct vm *vm, unsigned depth,
@@ -64,9 +41,6 @@ static int start_netvm(struct host *host, const struct vm *vm, unsigned depth,
 
     if (!vm->entry->netvm_name)
         return 0;
-    if (depth >= NETVM_CHAIN_MAX)
-        return error_set(ret_error, -EINVAL, "the chain of netvms of \"%s\" goes in a circle",
-                         vm->name);
     snapshot = host_snapshot(host);
     netvm = host_find_vm(snapshot, vm->entry->netvm_name);
     if (!netvm)
@@ -105,38 +79,145 @@ static int start_if_stopped(struct host *host, const struct vm *vm, unsigned dep
     return result;
 }
 
+/* A VM that is being started; one at a time starts it. */
+struct starting {
+    struct starting *next;
+    uint64_t identity;
+};
+
+static bool is_starting(const struct host *host, uint64_t identity)
+{
+    const struct starting *at = host->starts;
+
+    while (at && at->identity != identity)
+        at = at->next;
+    return at != NULL;
+}
+
+/* Waits for somebody else's start of the same VM.  -ETIMEDOUT: it does not end. */
+static int begin(struct host *host, struct starting *starting)
+{
+    uint64_t end = clock_monotonic_ns() + START_SECONDS * 1000000000ull;
+    const struct timespec until = {(time_t)(end / 1000000000), (long)(end % 1000000000)};
+    int late = 0;
+
+    LOCK_SCOPE(&host->jobs_lock);
+    while (!late && is_starting(host, starting->identity))
+        late = pthread_cond_timedwait(&host->started, &host->jobs_lock, &until);
+    if (late)
+        return -ETIMEDOUT;
+    starting->next = host->starts;
+    host->starts = starting;
+    return 0;
+}
+
+static void end(struct host *host, struct starting *starting)
+{
+    struct starting **place;
+
+    LOCK_SCOPE(&host->jobs_lock);
+    for (place = &host->starts; *place != starting;)
+        place = &(*place)->next;
+    *place = starting->next;
+    pthread_cond_broadcast(&host->started);
+}
+
+/* After a failure: whether it is certain that the domain does not run, with what was made for it. */
+static bool is_halted(struct host *host, const struct vm *vm)
+{
+    const struct host_snapshot *snapshot;
+    const struct vm *now;
+    bool halted;
+
+    hypervisor_look(host->hypervisor, vm->uuid, LOOK_SECONDS);
+    host_settle(host);
+    snapshot = host_snapshot(host);
+    now = snapshot_by_identity(snapshot, vm->identity);
+    halted = !now || (now->state != VM_NA && !vm_is_active(now));
+    host_snapshot_unref(snapshot);
+    return halted;
+}
+
+/* With all that it takes collected; no other start of this VM is at work. */
+static int start_collected(struct host *host, const struct vm *vm, unsigned depth,
+                           const struct definition_parts *parts, struct error *ret_error)
+{
+    const struct domain_key key = {vm->uuid, vm->name};
+    struct preparation preparation = {0};
+    char *xml CLEANUP_FREE = NULL;
+    int result = 0;
+
+    /* libvirt's test driver opens no files */
+    if (parts && !parts->test)
+        result = prepare_check(parts, ret_error);
+    if (!result && parts)
+        result = hypervisor_definition(host->hypervisor, &parts->definition, &xml, ret_error);
+    /* late, so that a VM that cannot start has not started others */
+    if (!result)
+        result = start_netvm(host, vm, depth, ret_error);
+    if (!result && parts && !parts->test)
+        result = prepare_start(host, parts, &preparation, ret_error);
+    if (!result)
+        result = hypervisor_start_domain(host->hypervisor, &key, xml, ret_error);
+    if (result && preparation.made && is_halted(host, vm))
+        prepare_undo(&preparation);
+    else
+        prepare_done(&preparation);
+    return result;
+}
+
+/* A domain that somebody else defined is started as it is; the others from what the catalogue says. */
+static int start_alone(struct host *host, const struct vm *vm, unsigned depth,
+                       struct error *ret_error)
+{
+    const struct host_snapshot *snapshot;
+    struct definition_parts parts;
+    int result;
+
+    if (vm->domain && vm->domain->persistent && !vm->domain->managed)
+        return start_collected(host, vm, depth, NULL, ret_error);
+    snapshot = host_snapshot(host);
+    result = definition_collect(host, snapshot->catalogue, vm->entry, vm->uuid, &parts, ret_error);
+    if (!result)
+        result = start_collected(host, vm, depth, &parts, ret_error);
+    definition_release(&parts);
+    host_snapshot_unref(snapshot);
+    return result;
+}
+
 int start_vm(struct host *host, const struct vm *vm, unsigned depth, struct error *ret_error)
 {
-    const char *driver = hypervisor_driver(host->hypervisor);
-    const struct domain_key key = {vm->uuid, vm->name};
-    bool foreign = vm->domain && vm->domain->persistent && !vm->domain->managed;
-    char *xml CLEANUP_FREE = NULL;
+    struct starting starting = {.identity = vm->identity};
+    const struct host_snapshot *snapshot;
+    const struct vm *now;
     int result;
 
     if (vm_is_active(vm))
         return start_if_stopped(host, vm, depth, ret_error);
-    if (!foreign) {
-        const struct host_snapshot *snapshot = host_snapshot(host);
-        struct definition_parts parts;
-
-        result =
-            definition_collect(host, snapshot->catalogue, vm->entry, vm->uuid, &parts, ret_error);
-        /* libvirt's test driver opens no files */
-        if (!result && driver && strcasecmp(driver, "test") != 0) {
-            result = check_files(&parts.definition, ret_error);
-            if (!result)
-                make_log_directory(host);
-        }
-        if (!result)
-            result = hypervisor_definition(host->hypervisor, &parts.definition, &xml, ret_error);
-        definition_release(&parts);
-        host_snapshot_unref(snapshot);
-        if (result)
-            return result;
-    }
-    /* last, so that a VM that cannot start has not started others */
-    result = start_netvm(host, vm, depth, ret_error);
+    result = depth == 0 ? check_chain(host, vm, ret_error) : 0;
     if (result)
         return result;
-    return hypervisor_start_domain(host->hypervisor, &key, xml, ret_error);
+    /* what runs is not known: a VM that does must not get other images */
+    if (vm->state == VM_NA) {
+        result = hypervisor_refresh(host->hypervisor, LOOK_SECONDS, ret_error);
+        if (result)
+            return result;
+        host_settle(host);
+    }
+    if (begin(host, &starting))
+        return error_set(ret_error, -ETIMEDOUT,
+                         "\"%s\" is being started by somebody else for %d s now", vm->name,
+                         START_SECONDS);
+    snapshot = host_snapshot(host);
+    now = snapshot_by_identity(snapshot, vm->identity);
+    if (!now)
+        result = error_set(ret_error, -ENOENT, "\"%s\" has been removed meanwhile", vm->name);
+    else if (vm_is_active(now))
+        result = error_set(ret_error, -EALREADY, "\"%s\" is %s already", vm->name,
+                           vm_state_name(now->state));
+    else
+        result = start_alone(host, now, depth, ret_error);
+    host_snapshot_unref(snapshot);
+    end(host, &starting);
+    return result;
 }

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "definition.h"
 #include "internal.h"
 #include "qubesfs/clock.h"
 

@@ -120,6 +120,16 @@ int definition_finish(const char *xml, const char *uuid, char **ret_xml, struct 
 /** The name in the definition, to be freed; NULL if there is none. */
 char *definition_name(const char *xml);
 
+/** Parses a definition or template; `source` is its name for errors.  0, -EINVAL or -ENOMEM. */
+int definition_parse(const char *xml, size_t length, const char *source, xmlDoc **ret_document,
+                     struct error *ret_error);
+int definition_print(xmlDoc *document, char **ret_xml, struct error *ret_error);
+/** Puts our mark in.  0 or -ENOMEM. */
+int definition_mark(xmlNode *root);
+void definition_free(xmlDoc **document);
+
+/* make.c */
+
 /** hypervisor_definition without a hypervisor. */
 int definition_make(const char *driver, const char *templates, const struct definition *definition,
                     char **ret_xml, struct error *ret_error);
@@ -142,7 +152,8 @@ struct template_list {
 /** Carries out the directives below `root` and takes them out.  `source` is the file's name for
  * errors. Returns 0, -EINVAL or -ENOMEM. */
 int template_fill(xmlNode *root, const char *source, const struct template_variable *variables,
-                  size_t variable_count, const struct template_list *list, struct error *ret_error);
+                  size_t variable_count, const struct template_list *lists, size_t list_count,
+                  struct error *ret_error);
 
 /* templates.c */
 

@@ -25,7 +25,9 @@ struct filler {
     const char *source;
     const struct template_variable *variables;
     size_t variable_count;
-    const struct template_list *list;
+    const struct template_list *lists;
+    size_t list_count;
+    const struct template_list *list;    /* within q:each */
     const struct template_variable *row; /* NULL: not within q:each */
     struct error *ret_error;
 };
@@ -219,10 +221,14 @@ static int repeat(struct filler *filler, xmlNode *node, const char *list)
 {
     int result = 0;
 
-    if (!filler->list || strcmp(list, filler->list->name) != 0)
-        return broken(filler, node, "there is no list \"%s\"", list);
     if (filler->row)
         return broken(filler, node, "q:each within q:each");
+    filler->list = NULL;
+    for (size_t i = 0; i < filler->list_count; i++)
+        if (strcmp(list, filler->lists[i].name) == 0)
+            filler->list = &filler->lists[i];
+    if (!filler->list)
+        return broken(filler, node, "there is no list \"%s\"", list);
     for (size_t i = 0; i < filler->list->row_count && result == 0; i++) {
         xmlNode *copy = xmlDocCopyNode(node, node->doc, 1);
 
@@ -288,12 +294,14 @@ static int fill_node(struct filler *filler, xmlNode *node)
 }
 
 int template_fill(xmlNode *root, const char *source, const struct template_variable *variables,
-                  size_t variable_count, const struct template_list *list, struct error *ret_error)
+                  size_t variable_count, const struct template_list *lists, size_t list_count,
+                  struct error *ret_error)
 {
     struct filler filler = {.source = source,
                             .variables = variables,
                             .variable_count = variable_count,
-                            .list = list,
+                            .lists = lists,
+                            .list_count = list_count,
                             .ret_error = ret_error};
 
     static const char *const whole[] = {"each", "if", "unless"};

@@ -16,7 +16,10 @@
 EMBED("qemu", "backend/hypervisor/templates/qemu.xml");
 EMBED("test", "backend/hypervisor/templates/test.xml");
 
+EMBED("xen", "backend/hypervisor/templates/xen.xml");
+
 extern const char template_qemu[], template_qemu_end[], template_test[], template_test_end[];
+extern const char template_xen[], template_xen_end[];
 
 const char *templates_builtin(const char *file, size_t *ret_length)
 {
@@ -25,6 +28,7 @@ const char *templates_builtin(const char *file, size_t *ret_length)
     } all[] = {
         {"qemu.xml", template_qemu, template_qemu_end},
         {"test.xml", template_test, template_test_end},
+        {"xen.xml", template_xen, template_xen_end},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)

@@ -97,12 +97,20 @@ struct domain_key {
 
 /** All that a definition is made from.  Borrowed strings; paths are the host's (with --root). */
 struct definition_volume {
-    const char *name;   /* root, private, volatile, modules */
-    const char *path;   /* image file or block device */
+    const char *name;   /* root, private, volatile, modules, drive */
+    const char *path;   /* image file or block device, or what the script takes */
     const char *target; /* bus name, e.g. vda or xvda */
     bool block;         /* a block device, not a file */
     bool readonly;
-    bool transient; /* writes are thrown away at shutdown */
+    bool transient;      /* writes are thrown away at shutdown */
+    const char *device;  /* NULL: disk; or cdrom */
+    const char *script;  /* Xen's block script, or NULL */
+    const char *backend; /* the VM that it is in; NULL: dom0 */
+};
+
+/** A PCI device's address, each part as 0x and hexadecimal digits. */
+struct definition_pci {
+    const char *bus, *slot, *function;
 };
 
 struct definition {
@@ -110,10 +118,16 @@ struct definition {
     const char *uuid; /* "": let the hypervisor make one */
     const char *vm_class;
     unsigned memory_mib, maxmem_mib, vcpus;
+    bool hvm;                                 /* fully virtualised */
     const char *kernel, *initrd, *kernelopts; /* NULL: boots by itself */
+    const char *time_basis, *time_offset;     /* hvm: "utc" or "localtime", and seconds */
     const char *console_log;                  /* file that the console is logged to, or NULL */
     const struct definition_volume *volumes;
     size_t volume_count;
+    const struct definition_pci *pci;
+    size_t pci_count;
+    bool e820_host;
+    const char *net_backend, *net_ip, *net_mac; /* NULL: no network */
     bool debug;
 };
 

@@ -82,6 +82,14 @@ struct storage_measure {
 int storage_measure(const struct storage_place *place, const char *root,
                     struct storage_measure *ret_measure);
 
+/** Makes a new file of holes.  -EEXIST, or what it failed with, in words; nothing is left then. */
+int storage_make_sparse(const char *path, uint64_t size, struct error *ret_error);
+/** Makes a new scratch image for a VM whose root image has `root_size` bytes: partition 1 for swap,
+ * partition 2 as large as the root (in whole MiB), and 512 MiB more.  Source: Qubes R3's
+ * prepare-volatile-img.sh. */
+int storage_make_volatile(const char *path, uint64_t root_size, struct error *ret_error);
+#define STORAGE_SWAP_MIB 1024
+
 /** `length` bytes of data at `offset`, both in bytes.  Everything outside of extents reads as
  * zeros. */
 struct storage_extent {

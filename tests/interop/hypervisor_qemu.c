@@ -61,7 +61,8 @@ struct job {
 
 static int start(const struct job *job, struct error *error)
 {
-    const struct definition_volume volume = {"private", job->words[6], "vda", false, false, false};
+    const struct definition_volume volume = {
+        .name = "private", .path = job->words[6], .target = "vda"};
     const struct domain_key key = {"", job->words[1]};
     struct definition definition = {.name = job->words[1],
                                     .uuid = "",

@@ -14,9 +14,9 @@
 #include "hypervisor/room.h"
 
 static const struct definition_volume volumes[] = {
-    {"root", "/vm/root & <co>.img", "vda", false, false, true},
-    {"private", "/dev/vg/private", "vdb", true, false, false},
-    {"modules", "/vm/modules.img", "vdc", false, true, false},
+    {.name = "root", .path = "/vm/root & <co>.img", .target = "vda", .transient = true},
+    {.name = "private", .path = "/dev/vg/private", .target = "vdb", .block = true},
+    {.name = "modules", .path = "/vm/modules.img", .target = "vdc", .readonly = true},
 };
 
 static struct definition example(void)
