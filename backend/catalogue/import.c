@@ -208,20 +208,48 @@ const struct catalogue_import_vm *catalogue_import_vm(const struct catalogue_imp
     return index < import->count ? &import->vms[index].shown : NULL;
 }
 
+static const struct import_vm *find_path(const struct catalogue_import *import, const char *path)
+{
+    size_t low = 0, high = import->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(import->by_path[middle]->shown.backup_path, path);
+
+        if (order == 0)
+            return import->by_path[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
 const struct catalogue_import_vm *catalogue_import_find(const struct catalogue_import *import,
                                                         const char *untrusted_path)
 {
-    size_t given = strlen(untrusted_path);
+    size_t length = 0;
+    char path[300];
 
-    for (size_t i = 0; i < import->count; i++) {
-        const struct catalogue_import_vm *vm = &import->vms[i].shown;
-        size_t length = strlen(vm->backup_path);
+    /* a VM's path has one part or two */
+    for (int parts = 0; parts < 2; parts++) {
+        bool is_end;
+
+        length += strcspn(untrusted_path + length, "/");
+        is_end = untrusted_path[length] == '\0';
+        if (length + 2 > sizeof(path))
+            return NULL;
+        memcpy(path, untrusted_path, length);
+        memcpy(path + length, "/", 2);
+        const struct import_vm *vm = find_path(import, path);
 
         /* the archive of dom0's home has no slash at its end */
-        if (strncmp(untrusted_path, vm->backup_path, length) == 0 ||
-            (vm->vm_class == VM_CLASS_ADMIN && given == length - 1 &&
-             strncmp(untrusted_path, vm->backup_path, given) == 0))
-            return vm;
+        if (vm && (!is_end || vm->shown.vm_class == VM_CLASS_ADMIN))
+            return &vm->shown;
+        if (is_end)
+            return NULL;
+        length++;
     }
     return NULL;
 }

@@ -59,6 +59,7 @@ struct catalogue_import {
 
     struct import_vm *vms; /* sorted by name */
     size_t count;
+    const struct import_vm **by_path; /* the same, sorted by backup_path */
     struct text told;    /* "VM<TAB>note" lines until they are shared out */
     struct text general; /* lines about no VM alone */
 };

@@ -131,6 +131,7 @@ struct reading {
     struct error *ret_error;
     const xmlDoc *document;
     struct arena arena;
+    bool foreign; /* not this host's: nobody is to be warned of what is malformed in it */
     enum catalogue_form form;
     struct draft *drafts; /* in the document's order */
     size_t draft_count, draft_capacity;

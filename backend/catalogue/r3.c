@@ -170,7 +170,7 @@ static void read_services(struct reading *reading, struct draft *draft)
 
     if (!literal || is_none(literal))
         return;
-    if (!services_parse(literal, &reading->arena, &draft->services))
+    if (!services_parse(literal, &reading->arena, &draft->services) && !reading->foreign)
         log_warning("%s:%ld: services of %s are malformed and left out", reading->path,
                     element_line(draft->element), draft->name);
 }

@@ -135,8 +135,9 @@ static const char *volume_id(struct reading *reading, const xmlNode *volume, con
     if (!untrusted_id || !*untrusted_id)
         return NULL;
     if (!path_ok(untrusted_id) || untrusted_id[0] == '/') {
-        log_warning("%s:%ld: volume's %s is malformed and left out", reading->path,
-                    element_line(volume), attribute);
+        if (!reading->foreign)
+            log_warning("%s:%ld: volume's %s is malformed and left out", reading->path,
+                        element_line(volume), attribute);
         return NULL;
     }
     return untrusted_id;

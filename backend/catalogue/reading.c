@@ -157,7 +157,8 @@ void reading_uuid(struct reading *reading, struct draft *draft, const char *untr
         return;
     if (!parse_uuid(untrusted_uuid, draft->uuid)) {
         draft->uuid[0] = '\0';
-        log_warning("%s:%ld: uuid of %s is malformed and left out", reading->path,
-                    element_line(draft->element), draft->name);
+        if (!reading->foreign)
+            log_warning("%s:%ld: uuid of %s is malformed and left out", reading->path,
+                        element_line(draft->element), draft->name);
     }
 }
