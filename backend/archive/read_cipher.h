@@ -36,7 +36,7 @@ struct read_cipher;
 /** `passphrase` must live as long.  0 or -ENOMEM. */
 int read_cipher_new(const struct secret *passphrase, const struct cipher_events *events,
                     struct read_cipher **ret_cipher);
-void read_cipher_free(struct read_cipher *cipher); /* NULL is fine; wipes it */
+void read_cipher_free(struct read_cipher *cipher); /* NULL is fine; wipes its keys */
 
 /** A new stream begins, whatever became of the one before. */
 void read_cipher_begin(struct read_cipher *cipher);

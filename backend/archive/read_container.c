@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "cipher.h"
 #include "mac.h"
 #include "qubesfs/cleanup.h"
 #include "qubesfs/locked.h"
@@ -94,16 +95,15 @@ int container_derive(const struct container_cost *cost, const unsigned char *unt
 
 static int decrypt(const struct container_key *key, unsigned char *data, size_t length)
 {
-    static const unsigned char zero[16];
-    EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
-    int made, result = 0;
+    struct cipher *cipher;
+    int result = cipher_new(CIPHER_CTR, &cipher);
 
-    if (!cipher)
-        return -ENOMEM;
-    if (!EVP_DecryptInit_ex(cipher, EVP_aes_256_ctr(), NULL, key->cipher, zero) ||
-        !EVP_DecryptUpdate(cipher, data, &made, data, (int)length))
-        result = -EIO;
-    EVP_CIPHER_CTX_free(cipher);
+    if (result < 0)
+        return result;
+    result = cipher_begin(cipher, key->cipher, NULL);
+    if (result == 0 && length > 0)
+        result = cipher_decrypt(cipher, data, length, data);
+    cipher_free(cipher);
     return result;
 }
 
