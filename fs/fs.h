@@ -41,6 +41,7 @@ struct fs {
     struct timespec debug_changed; /* guarded by the tree's lock */
     struct node **vm_nodes;        /* by the VM's identity; guarded by the tree's lock */
     size_t vm_node_count;
+    const struct host_snapshot *devices_shown; /* whose devices the tree has; by the tree's lock */
     struct handle *handles;   /* all open files; guarded by the tree's lock */
     struct listing *listings; /* all open directories; guarded by the tree's lock */
     struct cached_volume cached_volumes[CACHED_VOLUMES]; /* guarded by the tree's lock */
@@ -108,6 +109,20 @@ void items_unlink(fuse_req_t request, fuse_ino_t parent, const char *name);
 void item_answered(struct fs *fs, struct node *node);
 /** An open file of this node was closed. */
 void item_closed(struct fs *fs, struct node *node);
+
+/** The node of that VM, or NULL.  With the tree's lock held. */
+struct node *vm_node(struct fs *fs, const struct vm *vm);
+
+/* devices.c */
+/** As node_type.populate: the links to a VM's attached devices. */
+void vm_populate_devices(struct fs *fs, struct node *directory, const struct vm *vm);
+/** Makes the first devices, before the mount. */
+int devices_populate(struct fs *fs, const struct host_snapshot *snapshot);
+/** A new snapshot; its devices may be others. */
+void devices_changed(struct fs *fs, const struct host_snapshot *before,
+                     const struct host_snapshot *after);
+/** A new snapshot whose devices are the same. */
+void devices_keep(struct fs *fs, const struct host_snapshot *after);
 
 /* refuse.c */
 /** Tells people why `what` (a command or "mkdir NAME") was refused, in the error file nearest to

@@ -24,8 +24,16 @@ static void host_changed(void *cookie, const struct host_snapshot *before,
     struct fs *fs = cookie;
 
     vms_changed(fs, changes, change_count);
+    if (before->devices == after->devices)
+        devices_keep(fs, after);
     if (memcmp(&before->error_changed, &after->error_changed, sizeof(struct timespec)) != 0)
         root_file_changed(fs, "error");
+}
+
+static void host_devices_changed(void *cookie, const struct host_snapshot *before,
+                                 const struct host_snapshot *after)
+{
+    devices_changed(cookie, before, after);
 }
 
 static void journal_grew(void *cookie)
@@ -63,8 +71,11 @@ static int start(struct fs *fs, const struct options *options, struct session **
         .catalogue_required = options->store_given,
         .connect = options->connect,
         .templates = options->templates,
+        .xenstore = options->without_xenstore ? NULL : options->xenstore,
+        .without_xenstore = options->without_xenstore,
     };
-    const struct host_listener host_listener = {fs, host_changed, journal_grew};
+    const struct host_listener host_listener = {fs, host_changed, host_devices_changed,
+                                                 journal_grew};
     const struct backup_listener backup_listener = {fs, plan_file_changed};
     const struct host_snapshot *snapshot;
     char *state CLEANUP_FREE = NULL;
@@ -94,6 +105,8 @@ static int start(struct fs *fs, const struct options *options, struct session **
     if (!result) {
         snapshot = host_snapshot(fs->host);
         result = vms_populate(fs, snapshot);
+        if (!result)
+            result = devices_populate(fs, snapshot);
         host_snapshot_unref(snapshot);
     }
     if (result)
@@ -138,6 +151,7 @@ static void stop(struct fs *fs, struct session *session, int status)
         log_warning("the hypervisor or a disk does not answer: not waiting for it");
         _exit(status);
     }
+    host_snapshot_unref(fs->devices_shown);
     /* nobody answers any more; what was left open is closed, its secrets wiped */
     session_free(session);
     handles_close(fs);

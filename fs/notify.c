@@ -133,7 +133,7 @@ static void tell_appeared(struct fs *fs, struct node *node)
         if (node->type->kind == NODE_DIRECTORY)
             result = mkdirat(fs->notifier.root, path, node->type->mode);
         else if (node->type->kind == NODE_LINK)
-            result = symlinkat("", fs->notifier.root, path);
+            result = symlinkat(".", fs->notifier.root, path);
         else
             result = mknodat(fs->notifier.root, path, S_IFREG | node->type->mode, 0);
         if (result)

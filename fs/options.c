@@ -116,6 +116,7 @@ static int take_option(struct options *options, int option, const char *value,
         options->store_given = true;
         return set_string(&options->store, value);
     case OPTION_XENSTORE:
+        options->without_xenstore = strcmp(value, "none") == 0;
         return set_string(&options->xenstore, value);
     case OPTION_STATE:
         return set_string(&options->state, value);
@@ -195,6 +196,15 @@ static int settle(struct options *options, struct error *ret_error)
         options->store = joined(options->root, "", "/var/lib/qubes/qubes.xml");
         if (!options->store)
             return -ENOMEM;
+    }
+    if (options->xenstore && !options->without_xenstore) {
+        char *socket;
+
+        result = absolute(options->xenstore, &socket, "--xenstore", ret_error);
+        if (result)
+            return result;
+        free(options->xenstore);
+        options->xenstore = socket;
     }
     if (options->templates) {
         char *templates = realpath(options->templates, NULL);

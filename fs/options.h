@@ -15,6 +15,7 @@ struct options {
     char *connect;                      /* libvirt URI; NULL: none */
     char *xenstore, *state, *templates; /* NULL: default */
     char *fuse_options;                 /* all -o, joined by commas; NULL: none */
+    bool without_xenstore; /* --xenstore none */
     bool foreground, debug, version, help;
 };
 

@@ -174,6 +174,8 @@ static void populate_root(struct fs *fs, struct node *root, const struct vm *vm)
         }
         if (node && directories[i].type == &vms_type)
             fs->tree.vms = node;
+        if (node && directories[i].type == &devices_type)
+            fs->tree.devices = node;
     }
 }
 
@@ -185,6 +187,3 @@ const struct node_type root_type = {
     .child_count = ARRAY_SIZE(root_children),
     .populate = populate_root,
 };
-
-/* what is in it comes with XenStore and udev */
-const struct node_type devices_type = {.kind = NODE_DIRECTORY, .mode = 0750, .field = NOT_TOLD};

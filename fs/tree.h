@@ -127,7 +127,7 @@ struct tree {
     struct node *root;
     struct node
         *departed; /* GONE, but the kernel has not forgotten them yet: a list without references */
-    struct node *vms;
+    struct node *vms, *devices;
     uint64_t next_ino;
     unsigned owner, group; /* of every file */
 };

@@ -273,7 +273,11 @@ static const struct node_type vm_children[] = {
      .mode = 0750,
      .field = NOT_TOLD,
      .populate = volumes_populate},
-    {.name = "devices", .kind = NODE_DIRECTORY, .mode = 0750, .field = NOT_TOLD},
+    {.name = "devices",
+     .kind = NODE_DIRECTORY,
+     .mode = 0750,
+     .field = NOT_TOLD,
+     .populate = vm_populate_devices},
 };
 
 /* only where there are rules */

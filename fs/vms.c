@@ -107,7 +107,7 @@ static int remember(struct fs *fs, uint64_t identity, struct node *node)
     return 0;
 }
 
-static struct node *vm_node(struct fs *fs, const struct vm *vm)
+struct node *vm_node(struct fs *fs, const struct vm *vm)
 {
     return vm->identity < fs->vm_node_count ? fs->vm_nodes[vm->identity] : NULL;
 }
@@ -161,7 +161,6 @@ bool vm_has_item(const struct node *node)
            name_value_find(list.items, list.count, node->name);
 }
 
-/* The name is ENOENT from now on; what is told follows. */
 void node_vanished(struct fs *fs, struct node *node)
 {
     if (node->phase == NODE_HIDDEN) {

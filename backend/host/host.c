@@ -27,6 +27,7 @@ void host_snapshot_unref(const struct host_snapshot *snapshot)
     free(own->vms);
     if (own->catalogue)
         catalogue_unref(own->catalogue);
+    device_list_unref(own->devices);
     free(own->error_lines);
     free(own);
 }
@@ -95,6 +96,7 @@ static void free_host(struct host *host)
     free(host->catalogue_path);
     free(host->connect);
     free(host->templates);
+    devices_free(host);
     free(host);
 }
 
@@ -121,6 +123,10 @@ int host_new(const struct host_options *options, struct host **ret_host, struct 
     host->catalogue_path = copied(options->catalogue_path);
     host->connect = copied(options->connect);
     host->templates = copied(options->templates);
+    host->xenstore = copied(options->xenstore);
+    host->without_xenstore = options->without_xenstore;
+    host->next_device = 1;
+    host->devices_dirty = true;
     if (edits_init(&host->edits) || !host->root || !host->catalogue_path ||
         pool_new("qfs-command", COMMAND_THREADS, &host->pool))
         result = error_set(ret_error, -ENOMEM, "out of memory");
@@ -128,7 +134,7 @@ int host_new(const struct host_options *options, struct host **ret_host, struct 
         result = sources_start(host, options->catalogue_required, ret_error);
     if (result) {
         /* the hypervisor's threads may still post: only what nobody uses is freed */
-        if (!host->hypervisor)
+        if (!host->hypervisor && !host->device_sources)
             free_host(host);
         return result;
     }
@@ -169,6 +175,11 @@ int host_refresh(struct host *host, struct error *ret_error)
                   host->catalogue_path);
     if (!result && host->hypervisor)
         result = hypervisor_refresh(host->hypervisor, REFRESH_SECONDS, ret_error);
+    if (!result)
+        result = devices_refresh(host->device_sources, REFRESH_SECONDS, ret_error);
+    /* where there is no XenStore, and nobody said that there is to be one */
+    if (result == -ENOTCONN && !host->xenstore && !host->xenstore_reached)
+        result = 0;
     usage_start(host);
     host_settle(host);
     return result;
@@ -192,6 +203,7 @@ int host_stop(struct host *host, unsigned seconds)
         result = -ETIMEDOUT;
     if (result)
         return result;
+    devices_stop(host->device_sources);
     pthread_mutex_lock(&host->lock);
     host->finished = true;
     pthread_cond_broadcast(&host->moved);

@@ -54,6 +54,7 @@ struct journal {
 
 struct sequence;
 struct job;
+struct device_job;
 struct edit_request;
 
 /* What users have written, to be saved: edits.c. */
@@ -68,6 +69,9 @@ struct host {
     char *root, *catalogue_path, *connect, *templates;
     struct hypervisor *hypervisor; /* NULL: none */
     struct catalogue_watch *watch;
+    struct devices *device_sources;
+    char *xenstore; /* NULL: where libxenstore finds it */
+    bool without_xenstore;
     struct pool *pool; /* commands, and other calls that may wait */
     struct journal journal;
     struct edits edits;
@@ -88,6 +92,7 @@ struct host {
     pthread_cond_t started;    /* a start has ended */
     struct job *jobs;
     struct starting *starts;
+    struct device_job *device_jobs; /* guarded by it too */
 
     /* the host's thread's own (host_new's, before it starts) */
     struct record **records; /* sorted by name */
@@ -100,6 +105,13 @@ struct host {
     bool connected;
     struct error_lines root_errors;
     bool root_errors_changed, catalogue_changed;
+    struct kernel_devices *kernel_devices;
+    struct xen_domain **xen_domains; /* what XenStore has, a reference each */
+    size_t xen_domain_count;
+    bool xenstore_reached; /* it has answered once: its loss is worth telling */
+    const struct device_list *devices;
+    uint64_t next_device;
+    bool devices_dirty;
     bool measure_next; /* disks are to be measured once the new snapshot is there */
 };
 
@@ -174,6 +186,16 @@ void report_apply(struct host *host, uint64_t identity, const char *command,
 /* sources.c */
 int sources_start(struct host *host, bool catalogue_required, struct error *ret_error);
 int sources_follow(struct host *host);
+
+/* devices.c */
+int devices_follow(struct host *host);
+/** Joins the devices anew if something that they depend on has changed; true if they differ. */
+bool devices_update(struct host *host);
+/** The same, later: a VM came, went, or has another name, number or disks. */
+void devices_note_change(struct host *host, const struct vm *before, const struct vm *after);
+void devices_journal(struct host *host, const struct device_list *before,
+                     const struct device_list *after);
+void devices_free(struct host *host);
 
 /* start.c */
 /** Starts a VM, its chain of netvms first. */

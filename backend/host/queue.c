@@ -66,6 +66,7 @@ static const struct host_snapshot *snapshot_new(struct host *host)
             snapshot->vms[snapshot->vm_count++] = vm_ref(host->records[i]->vm);
     snapshot->catalogue = host->catalogue ? catalogue_ref(host->catalogue) : NULL;
     snapshot->connected = host->connected;
+    snapshot->devices = host->devices ? device_list_ref(host->devices) : NULL;
     snapshot->error_lines = error_lines_text(&host->root_errors);
     snapshot->error_changed =
         before && !host->root_errors_changed ? before->error_changed : clock_wall_unique();
@@ -99,8 +100,10 @@ static size_t collect_changes(struct host *host, struct host_change *changes)
     size_t count = 0;
 
     for (size_t i = 0; i < host->removed_count; i++) {
-        if (host->removed[i]->vm)
+        if (host->removed[i]->vm) {
+            devices_note_change(host, host->removed[i]->vm, NULL);
             changes[count++].before = vm_ref(host->removed[i]->vm);
+        }
         record_free(host->removed[i]);
     }
     host->removed_count = 0;
@@ -118,6 +121,7 @@ static size_t collect_changes(struct host *host, struct host_change *changes)
             vm_unref(vm);
             continue;
         }
+        devices_note_change(host, record->vm, vm);
         changes[count].before = record->vm;
         changes[count++].after = vm_ref(vm);
         record->vm = vm;
@@ -131,13 +135,15 @@ void host_publish(struct host *host)
     struct host_change *changes = calloc(limit + 1, sizeof(*changes));
     const struct host_snapshot *before, *after;
     struct host_listener listener;
+    bool devices_differ;
 
     if (!changes) {
         log_error("out of memory: changes wait");
         return;
     }
     count = collect_changes(host, changes);
-    after = count || host->root_errors_changed || host->catalogue_changed || !host->snapshot ||
+    devices_differ = devices_update(host);
+    after = count || devices_differ || host->root_errors_changed || host->catalogue_changed || !host->snapshot ||
                     host->snapshot->connected != host->connected
                 ? snapshot_new(host)
                 : NULL;
@@ -152,8 +158,12 @@ void host_publish(struct host *host)
         /* the journal first, so that who is told of a change finds it there */
         for (size_t i = 0; before && i < count; i++)
             journal_change(host, &changes[i]);
+        if (before && devices_differ)
+            devices_journal(host, before->devices, after->devices);
         if (listener.changed && before)
             listener.changed(listener.cookie, before, after, changes, count);
+        if (listener.devices_changed && before && devices_differ)
+            listener.devices_changed(listener.cookie, before, after);
         host_snapshot_unref(before);
     }
     for (size_t i = 0; i < count; i++) {

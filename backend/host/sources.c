@@ -205,10 +205,15 @@ int sources_start(struct host *host, bool catalogue_required, struct error *ret_
         *ret_error = error;
         return result;
     }
-    if (!host->connect)
-        return 0;
-    return hypervisor_start(host->connect, host->templates, 3, &listener, &host->hypervisor,
-                            ret_error);
+    result = host->connect ? hypervisor_start(host->connect, host->templates, 3, &listener,
+                                              &host->hypervisor, ret_error)
+                           : 0;
+    if (result)
+        return result;
+    result = devices_follow(host);
+    return result ? error_set(ret_error, result, "devices cannot be followed: %s",
+                              strerror(-result))
+                  : 0;
 }
 
 int sources_follow(struct host *host)

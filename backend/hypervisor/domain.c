@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <string.h>
 
-#include "qubesfs/hypervisor.h"
+#include "room.h"
 
 struct domain *domain_ref(struct domain *domain)
 {
@@ -15,6 +15,7 @@ void domain_unref(struct domain *domain)
         return;
     free(domain->name);
     free(domain->xml);
+    disks_free(domain->disks, domain->disk_count);
     free(domain);
 }
 

@@ -153,6 +153,9 @@ static enum reading read_once(virDomainPtr handle, struct domain *previous, unsi
         domain_equal(domain, previous)) {
         domain_unref(domain);
         domain = domain_ref(previous);
+    } else if (domain->id >= 0 && disks_read(domain->xml, &domain->disks, &domain->disk_count)) {
+        domain_unref(domain);
+        return READING_FAILED;
     }
     *ret_domain = domain;
     return READING_DONE;

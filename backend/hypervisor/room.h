@@ -151,6 +151,11 @@ struct template_list {
 
 /** Carries out the directives below `root` and takes them out.  `source` is the file's name for
  * errors. Returns 0, -EINVAL or -ENOMEM. */
+/* disks.c */
+/** The disks in a definition; 0 or -ENOMEM.  What is no XML has none. */
+int disks_read(const char *xml, struct domain_disk **ret_disks, size_t *ret_count);
+void disks_free(struct domain_disk *disks, size_t count);
+
 int template_fill(xmlNode *root, const char *source, const struct template_variable *variables,
                   size_t variable_count, const struct template_list *lists, size_t list_count,
                   struct error *ret_error);

@@ -13,6 +13,7 @@
 
 #define BACK_OFF_FIRST 100 /* milliseconds */
 #define BACK_OFF_MAX   2000
+#define FIRST_SECONDS  2
 
 struct xenstore_follower {
     char *path;
@@ -153,6 +154,19 @@ static void free_follower(struct xenstore_follower *follower)
     free(follower);
 }
 
+/* True if the connection that was asked for has been made, or could not be. */
+static bool wait_reached(struct xenstore_follower *follower, unsigned wanted, unsigned seconds)
+{
+    uint64_t end = clock_monotonic_ns() + seconds * 1000000000ull;
+    struct timespec until = {(time_t)(end / 1000000000), (long)(end % 1000000000)};
+
+    LOCK_SCOPE(&follower->lock);
+    while ((int)(follower->reached - wanted) < 0 && !follower->ending)
+        if (pthread_cond_timedwait(&follower->moved, &follower->lock, &until) == ETIMEDOUT)
+            return false;
+    return true;
+}
+
 int xenstore_follow(const char *path, const struct xenstore_listener *listener,
                     struct xenstore_follower **ret_follower)
 {
@@ -169,6 +183,7 @@ int xenstore_follow(const char *path, const struct xenstore_listener *listener,
     pthread_condattr_destroy(&monotonic);
     follower->listener = *listener;
     follower->path = path ? strdup(path) : NULL;
+    follower->wanted = 1;
     follower->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (follower->wake < 0)
         result = -errno;
@@ -180,6 +195,8 @@ int xenstore_follow(const char *path, const struct xenstore_listener *listener,
         free_follower(follower);
         return result;
     }
+    /* so that what there is is known from the first moment */
+    wait_reached(follower, 1, FIRST_SECONDS);
     *ret_follower = follower;
     return 0;
 }
@@ -187,19 +204,16 @@ int xenstore_follow(const char *path, const struct xenstore_listener *listener,
 int xenstore_follow_again(struct xenstore_follower *follower, unsigned seconds,
                           struct error *ret_error)
 {
-    uint64_t end = clock_monotonic_ns() + seconds * 1000000000ull;
-    struct timespec until = {(time_t)(end / 1000000000), (long)(end % 1000000000)};
     unsigned mine;
 
     pthread_mutex_lock(&follower->lock);
     mine = ++follower->wanted;
     pthread_mutex_unlock(&follower->lock);
     wake_up(follower);
+    if (!wait_reached(follower, mine, seconds))
+        return error_set(ret_error, -ETIMEDOUT,
+                         "XenStore did not answer within %u s; try again later", seconds);
     LOCK_SCOPE(&follower->lock);
-    while ((int)(follower->reached - mine) < 0 && !follower->ending)
-        if (pthread_cond_timedwait(&follower->moved, &follower->lock, &until) == ETIMEDOUT)
-            return error_set(ret_error, -ETIMEDOUT,
-                             "XenStore did not answer within %u s; try again later", seconds);
     if (follower->connected)
         return 0;
     return error_set(ret_error, -ENOTCONN, "%s", follower->error.text);

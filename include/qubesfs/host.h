@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "qubesfs/catalogue.h"
+#include "qubesfs/devices.h"
 #include "qubesfs/error.h"
 #include "qubesfs/hypervisor.h"
 
@@ -74,6 +75,7 @@ struct host_snapshot {
     unsigned references; /* atomic */
     const struct vm **vms; /* sorted by name (strcmp); dom0 always among them */
     size_t vm_count;
+    const struct device_list *devices;
     const struct catalogue *catalogue; /* NULL: none yet */
     bool connected;                    /* the hypervisor answers */
     char *error_lines;                 /* P/error; NULL: empty */
@@ -97,6 +99,9 @@ struct host_listener {
     void (*changed)(void *cookie, const struct host_snapshot *before,
                     const struct host_snapshot *after, const struct host_change *changes,
                     size_t change_count);
+    /** Devices differ between these two (told after the VMs of the same). */
+    void (*devices_changed)(void *cookie, const struct host_snapshot *before,
+                            const struct host_snapshot *after);
     /** Lines were added to the journal. */
     void (*journal_grew)(void *cookie);
 };
@@ -107,6 +112,8 @@ struct host_options {
     bool catalogue_required;    /* a missing file at start is an error */
     const char *connect;        /* libvirt URI; NULL: no hypervisor */
     const char *templates;      /* directory, or NULL */
+    const char *xenstore;       /* socket; NULL: as libxenstore finds it, if it is there */
+    bool without_xenstore;
 };
 
 /** Reads the catalogue, connects, makes the first snapshot.  A broken catalogue is an error here.
@@ -172,6 +179,11 @@ int host_command(struct host *host, uint64_t vm_identity, const char *untrusted_
 int host_edit(struct host *host, uint64_t vm_identity, enum catalogue_edit_kind kind,
               const char *name, const char *untrusted_value, size_t length,
               void (*done)(void *cookie, int result), void *cookie);
+
+/** The same for a write to a device's file: `attach VM [FRONTEND] [ro]`, `detach`, `detach force`; its outcome
+ * stands in P/error. */
+int host_device_command(struct host *host, const char *device_name, const char *untrusted_lines,
+                        size_t length, void (*done)(void *cookie, int result), void *cookie);
 
 /** Notes that `command` failed with `error`, or succeeded (NULL), which takes its line away: in the VM's
  * `error` (identity 0: P/error), the journal and the log.  Returns when the snapshot has it. */

@@ -27,6 +27,14 @@ enum domain_state {
     DOMAIN_DYING,
 };
 
+/** A disk of a running domain as it is defined. */
+struct domain_disk {
+    char *backend; /* "dom0" or the name of the domain that has it */
+    char *source;  /* path there, or "" */
+    char *target;  /* front end */
+    bool read_only;
+};
+
 /** How a domain was when it was last looked at.  Immutable, reference-counted. */
 struct domain {
     unsigned references; /* atomic */
@@ -38,6 +46,8 @@ struct domain {
     bool managed;  /* defined by us (marked in its <metadata>), so ours to define again */
     char *xml;     /* the definition: live if it runs; if not, only of a domain that is not ours (what a
                       start would start as it is), else NULL */
+    struct domain_disk *disks; /* of one that runs */
+    size_t disk_count;
     uint64_t cpu_time_ns;
     uint64_t memory_kib, max_memory_kib;
     unsigned vcpus;
@@ -48,6 +58,7 @@ struct domain *domain_ref(struct domain *domain);
 void domain_unref(struct domain *domain); /* NULL is fine */
 /** True if both say the same but for cpu_time_ns. */
 bool domain_equal(const struct domain *a, const struct domain *b);
+bool domain_disks_equal(const struct domain *a, const struct domain *b);
 
 /** Called from the query thread only, one call at a time; must not call back into this room. */
 struct hypervisor_listener {
@@ -146,6 +157,21 @@ int hypervisor_definition(struct hypervisor *hypervisor, const struct definition
  * before it returns the new state was queried and told to the listener.  Errors as in the
  * interface's table: -EALREADY, -ENODEV, -ENOTCONN, -ETIMEDOUT, -EIO with libvirt's own words.
  */
+
+/** A disk for a running domain.  Strings without characters that mean something in XML. */
+struct disk_request {
+    const char *backend; /* "dom0" or the domain that has it */
+    const char *source;  /* its path there */
+    const char *target;  /* front end */
+    bool read_only;
+};
+/** Gives the domain a disk until it stops.  It may not be connected yet when this returns. */
+int hypervisor_attach_disk(struct hypervisor *hypervisor, const struct domain_key *key,
+                           const struct disk_request *disk, struct error *ret_error);
+/** Asks the domain to let go of the disk at that target.  It may still have it when this returns;
+ * -EBUSY: it has refused. */
+int hypervisor_detach_disk(struct hypervisor *hypervisor, const struct domain_key *key,
+                           const struct disk_request *disk, struct error *ret_error);
 
 /** Starts it.  A domain that is not in the hypervisor, or is `managed`, is defined from `xml` first; one
  * that somebody else defined is started as it is (never overwritten), and may come without `xml` (NULL).

@@ -40,7 +40,9 @@ static void answer(struct server *server, int fd, const struct xsd_sockmsg *head
 {
     static const char names[] = "b\0a\0c", event[] = "/x\0token", other[] = "/y\0other";
 
-    switch (server->manner) {
+    int manner = server->manner; /* clang 14 takes no atomic one in a switch */
+
+    switch (manner) {
     case SILENT:
         return;
     case GARBAGE:
