@@ -4,29 +4,10 @@
 # A backup of format 3, written by the library and restored with tar, openssl and gzip alone: every byte,
 # hole, link, owner and mode comes back, in Qubes' order of members; refusals say why.
 set -u
-here=$(cd "$(dirname "$0")" && pwd)
-top=$here/../..
-skip() { echo "$*" && exit 77; }
-fail() { echo "FAIL: $*" && exit 1; }
-for program in openssl gzip tar python3 cc make pkg-config; do
-    command -v $program >/dev/null || skip "$program is not installed"
-done
-[ "$(id -u)" = 0 ] || skip "owners can be restored by root only"
-BUILD=$(cd "${BUILD:-$top/build}" && pwd)
-[ -f "$BUILD/libbackend.a" ] || skip "there is no $BUILD/libbackend.a"
-if [ -z "${TEST_TMP:-}" ]; then
-    TEST_TMP=$(mktemp -d) && trap 'rm -rf "$TEST_TMP"' EXIT
-fi
-cd "$TEST_TMP" || exit 1
+. "$(dirname "$0")/driver.sh"
 
-# the driver, with the sanitizer that the library was built with
-san=
-nm -A "$BUILD/libbackend.a" 2>/dev/null | grep -q __asan_init && san=-fsanitize=address,undefined
-nm -A "$BUILD/libbackend.a" 2>/dev/null | grep -q __tsan_init && san=-fsanitize=thread
-# shellcheck disable=SC2046,SC2086  # words
-cc -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I"$top/include" $san \
-    -pthread -o mkbackup "$here/mkbackup.c" "$BUILD/libbackend.a" $(make -s --no-print-directory -C "$top" libs) ||
-    fail "mkbackup.c can't be built"
+[ "$(id -u)" = 0 ] || skip "owners can be restored by root only"
+build mkbackup
 
 host=$TEST_TMP/host
 qubes=$host/var/lib/qubes
