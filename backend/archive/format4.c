@@ -217,5 +217,5 @@ static uint64_t stream_size(const struct archive_options *options, uint64_t byte
     return bytes;
 }
 
-const struct format format_4 = {open_sealer, header,           proof_size,
-                                stream_size, CONTAINER_OVERHEAD, 0};
+const struct format format_4 = {open_sealer,        header, proof_size, stream_size,
+                                CONTAINER_OVERHEAD, 0};

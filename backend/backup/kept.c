@@ -130,8 +130,7 @@ struct making *kept_take(struct backup_plan *plan, const char *vm_name, uint64_t
     kept = plan->kept;
     *ret_gone = is_gone(plan, vm_name, offset) && !(kept && same_vm(kept->vm_name, vm_name) &&
                                                     kept_near(sent_length(kept->sent), offset));
-    if (*ret_gone || !kept || offset > sent_length(kept->sent) ||
-        !same_vm(kept->vm_name, vm_name))
+    if (*ret_gone || !kept || offset > sent_length(kept->sent) || !same_vm(kept->vm_name, vm_name))
         return NULL;
     plan->kept = NULL;
     return kept;

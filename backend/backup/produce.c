@@ -149,8 +149,8 @@ static int write_all(struct producer *producer, const struct archive_output *out
     options.continue_without_header = part > PART_HEADER;
     result = archive_writer_new(&options, output, &writer, ret_error);
     if (result == 0 && part <= PART_CATALOGUE)
-        result = archive_write_data(writer, ARCHIVE_CATALOGUE, making->document, making->document_length,
-                                    ret_error);
+        result = archive_write_data(writer, ARCHIVE_CATALOGUE, making->document,
+                                    making->document_length, ret_error);
     for (size_t i = part > PART_FIRST_ITEM ? part - PART_FIRST_ITEM : 0;
          result == 0 && i < making->job.count; i++) {
         producer->at_work = making->job.items[i].name;
@@ -193,14 +193,14 @@ int produce(struct making *making, struct backup_stream *stream, uint64_t offset
     /* each part but the header is a file */
     archive_manifest_rewind(making->manifest, part > PART_CATALOGUE ? part - PART_CATALOGUE : 0);
     producer.next_part = part;
-    progress_begin(progress, making->tar_bytes, bytes_before(making, part), producer.made);
+    progress_begin(progress, making->tar_bytes, bytes_before(making, part), producer.made, offset);
     result = write_all(&producer, &checked, part, ret_error);
     if (result == 0 && sent_finish(making->sent) < 0)
         result = -ESTALE;
     /* the read that has the error has no bytes, so those must be there that a whole read before it
      * takes; what can't be gone on with stays as it was cut before */
-    making->spoiled = result == -ESTALE ||
-                      (result < 0 && result != -ECANCELED && producer.made > offset);
+    making->spoiled =
+        result == -ESTALE || (result < 0 && result != -ECANCELED && producer.made > offset);
     if (making->spoiled && result != -ESTALE)
         archive_write_cut(&making->options, output, producer.at_work, STREAM_READ_MAX);
     if (result == -ESTALE)

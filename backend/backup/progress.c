@@ -13,6 +13,7 @@ void progress_init(struct progress *progress, struct backup_plan *plan)
 {
     memset(progress, 0, sizeof(*progress));
     progress->plan = plan;
+    progress->now = clock_monotonic_ns;
     pthread_mutex_init(&progress->lock, NULL);
 }
 
@@ -57,22 +58,48 @@ static void add_mark(struct progress *progress, uint64_t out, uint64_t done)
     progress->mark_count = count;
 }
 
+static double seconds_for(uint64_t bytes, uint64_t of, uint64_t took_ns)
+{
+    return of > 0 ? (double)bytes / (double)of * (double)took_ns / 1e9 : 0;
+}
+
+/* Called when the reader has `done` bytes, more than when speed began to be measured. */
+static double seconds_left(const struct progress *progress, uint64_t done, uint64_t now)
+{
+    const struct progress_ready *last = &progress->last, *from = &progress->first;
+    uint64_t reading_ns = now - progress->begun_ns - progress->waited_ns;
+    double reader, maker;
+
+    if (last->ns <= from->ns)
+        from = &progress->started;
+    reader = seconds_for(progress->total - done, done - progress->begun_done, reading_ns);
+    maker = last->made < progress->total ? seconds_for(progress->total - last->made,
+                                                       last->made - from->made, last->ns - from->ns)
+                                         : 0;
+    maker -= (double)(now - last->ns) / 1e9;
+    return maker > reader ? maker : reader;
+}
+
 static void fill(const struct progress *progress, uint64_t consumed, struct status *status)
 {
-    uint64_t now = clock_monotonic_ns(), took = now - progress->begun_ns;
+    uint64_t now = progress->now(), took = now - progress->begun_ns;
     uint64_t done = done_at(progress, consumed);
 
     if (done > progress->total)
         done = progress->total;
     status->bytes_done = done;
     status->bytes_total = progress->total;
-    if (took > 0 && done > progress->begun_done)
+    status->eta_seconds = -1;
+    if (took > 0 && done > progress->begun_done) {
         status->bytes_per_second =
             (uint64_t)((double)(done - progress->begun_done) * 1e9 / (double)took);
+        status->eta_seconds = (int64_t)(seconds_left(progress, done, now) + 0.5);
+    }
     snprintf(status->current, sizeof(status->current), "%s", progress->current);
 }
 
-void progress_begin(struct progress *progress, uint64_t total, uint64_t done, uint64_t out)
+void progress_begin(struct progress *progress, uint64_t total, uint64_t done, uint64_t out,
+                    uint64_t offset)
 {
     struct status status = {.state = STATUS_RUNNING, .begins = true};
 
@@ -81,7 +108,12 @@ void progress_begin(struct progress *progress, uint64_t total, uint64_t done, ui
     progress->done_before = done;
     progress->in_item = 0;
     progress->mark_count = 0;
-    progress->begun_ns = progress->looked_ns = clock_monotonic_ns();
+    progress->begun_ns = progress->looked_ns = progress->now();
+    progress->again = offset > out;
+    progress->sent_ns = progress->begun_ns;
+    progress->waited_ns = 0;
+    progress->started = (struct progress_ready){progress->begun_ns, done};
+    progress->first = progress->last = progress->started;
     add_mark(progress, out, done);
     progress->begun_done = done;
     fill(progress, out, &status);
@@ -104,15 +136,28 @@ void progress_piece(struct progress *progress, uint64_t tar_bytes, uint64_t out,
     add_mark(progress, out, progress->done_before + progress->in_item);
     progress->in_item = tar_bytes;
     add_mark(progress, out + length, progress->done_before + progress->in_item);
+    progress->last = (struct progress_ready){progress->now(), progress->done_before + tar_bytes};
+    if (progress->first.made == progress->started.made)
+        progress->first = progress->last;
+    progress->waited_ns += progress->last.ns - progress->sent_ns;
+    progress->sent_ns = progress->last.ns;
 }
 
 void progress_look(struct progress *progress, uint64_t consumed)
 {
     struct status status = {.state = STATUS_RUNNING};
-    uint64_t now = clock_monotonic_ns();
+    uint64_t now = progress->now();
     bool tell;
 
     pthread_mutex_lock(&progress->lock);
+    if (progress->again) {
+        /* what was made again took no reader's time */
+        progress->again = false;
+        progress->begun_ns = now;
+        progress->begun_done = done_at(progress, consumed);
+        progress->waited_ns = 0;
+    }
+    progress->sent_ns = now;
     tell = progress->plan && now - progress->looked_ns >= LOOK_NS;
     if (tell) {
         progress->looked_ns = now;

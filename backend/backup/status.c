@@ -24,10 +24,9 @@ static char *render(const struct status *status)
 {
     struct text text CLEANUP_TEXT = TEXT_INIT;
     bool any = status->state != STATUS_IDLE, done = status->state == STATUS_DONE;
-    uint64_t total = status->bytes_total, left;
+    uint64_t total = status->bytes_total;
     char *taken;
 
-    left = total > status->bytes_done ? total - status->bytes_done : 0;
     text_printf(&text, "state=%s\noperation=%s\n", state_names[status->state], any ? "backup" : "");
     text_printf(&text, "bytes_done=%llu\n", (unsigned long long)status->bytes_done);
     text_printf(&text, "bytes_total=%llu\n", (unsigned long long)total);
@@ -39,10 +38,8 @@ static char *render(const struct status *status)
     text_string(&text, "eta_seconds=");
     if (done)
         text_string(&text, "0");
-    else if (status->state == STATUS_RUNNING && status->bytes_per_second > 0)
-        text_printf(
-            &text, "%llu",
-            (unsigned long long)((left + status->bytes_per_second / 2) / status->bytes_per_second));
+    else if (status->state == STATUS_RUNNING && status->eta_seconds >= 0)
+        text_printf(&text, "%lld", (long long)status->eta_seconds);
     text_string(&text, "\ncurrent=");
     text_escape(&text, status->current, strlen(status->current));
     text_string(&text, "\nerror=");

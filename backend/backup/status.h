@@ -15,6 +15,7 @@ struct status {
     enum status_state state;
     bool begins; /* the first one of a run */
     uint64_t bytes_done, bytes_total, bytes_per_second;
+    int64_t eta_seconds; /* -1: nobody knows; told while it runs */
     char current[300]; /* VM and file */
     char error[1000];
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The closing manifest: its text, byte for byte, the lengths that are told of it before, going back. */
+/* The closing manifest: its text, byte for byte, the lengths that are told of it before, going
+ * back. */
 #include "archive_helper.h"
 
 #include <errno.h>

@@ -94,8 +94,9 @@ static void test_change_drops(void **state)
     clones = access(clone, F_OK) == 0;
     free(clone);
     backup_stream_free(begin(3 * MIB, &first));
-    run(NULL, "printf changed | dd of=var/lib/qubes/appvms/work/private.img conv=notrunc bs=1M seek=1 "
-              "status=none");
+    run(NULL,
+        "printf changed | dd of=var/lib/qubes/appvms/work/private.img conv=notrunc bs=1M seek=1 "
+        "status=none");
     /* a file system that clones still has the old state */
     if (!clones) {
         assert_int_equal(go_on_at((off_t)first.length), -EBUSY);
