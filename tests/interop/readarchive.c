@@ -181,7 +181,8 @@ static int sink_manifest(void *cookie, struct error *error)
 
 static int tell(const struct error *error)
 {
-    fprintf(stderr, "%s: %s\n", strerrorname_np(-error->code), error->text);
+    fprintf(stderr, "%s: %s\n",
+            error->code == -ENOTSUP ? "ENOTSUP" : strerrorname_np(-error->code), error->text);
     return error->code == -EIO ? 3 : 1;
 }
 
