@@ -9,6 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* 1 TiB */
+#define KDF_MEMORY_MAX (1u << 20)
+
 const char options_help[] =
     "usage: qubesfs [OPTIONS] MOUNTPOINT\n"
     "\n"
@@ -21,6 +24,7 @@ const char options_help[] =
     "    --xenstore PATH    XenStore's socket, or none\n"
     "    --state DIR        plans and staging (default: ROOT/var/lib/qubesfs)\n"
     "    --templates DIR    domain definition templates\n"
+    "    --kdf-memory MIB   what a key of a backup that is restored may take (default: 2048)\n"
     "    -o OPTIONS         libfuse's own options\n"
     "    -f                 stay in the foreground, log to stderr\n"
     "    -d                 debug\n"
@@ -81,13 +85,26 @@ static int set_string(char **place, const char *value)
     return 0;
 }
 
+/* MiB in decimal digits. */
+static int set_memory(uint64_t *bytes, const char *value, struct error *ret_error)
+{
+    char *end;
+    unsigned long long number = strtoull(value, &end, 10);
+
+    if (value[0] < '0' || value[0] > '9' || *end || number < 1 || number > KDF_MEMORY_MAX)
+        return error_set(ret_error, -EINVAL, "a number of MiB is needed, 1 to %u", KDF_MEMORY_MAX);
+    *bytes = (uint64_t)number << 20;
+    return 0;
+}
+
 enum {
     OPTION_CONNECT = 256,
     OPTION_ROOT,
     OPTION_STORE,
     OPTION_XENSTORE,
     OPTION_STATE,
-    OPTION_TEMPLATES
+    OPTION_TEMPLATES,
+    OPTION_KDF_MEMORY
 };
 
 static const struct option long_options[] = {
@@ -97,6 +114,7 @@ static const struct option long_options[] = {
     {"xenstore", required_argument, NULL, OPTION_XENSTORE},
     {"state", required_argument, NULL, OPTION_STATE},
     {"templates", required_argument, NULL, OPTION_TEMPLATES},
+    {"kdf-memory", required_argument, NULL, OPTION_KDF_MEMORY},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
@@ -122,6 +140,8 @@ static int take_option(struct options *options, int option, const char *value,
         return set_string(&options->state, value);
     case OPTION_TEMPLATES:
         return set_string(&options->templates, value);
+    case OPTION_KDF_MEMORY:
+        return set_memory(&options->kdf_memory, value, ret_error);
     case 'o':
         all = options->fuse_options ? joined(options->fuse_options, ",", value) : strdup(value);
         if (!all)

@@ -4,6 +4,7 @@
 #define QUBESFS_FS_OPTIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "qubesfs/error.h"
 
@@ -16,6 +17,7 @@ struct options {
     char *xenstore, *state, *templates; /* NULL: default */
     char *fuse_options;                 /* all -o, joined by commas; NULL: none */
     bool without_xenstore; /* --xenstore none */
+    uint64_t kdf_memory; /* bytes that a key of a backup that is restored may take; 0: default */
     bool foreground, debug, version, help;
 };
 

@@ -8,7 +8,7 @@ mkdir "$P"
 "$QUBESFS" -V >"$TEST_TMP/out" 2>"$TEST_TMP/err" || fail "-V failed"
 grep -Eq '[0-9]+\.[0-9]+' "$TEST_TMP/out" || fail "-V prints no version"
 "$QUBESFS" -h >"$TEST_TMP/out" 2>"$TEST_TMP/err" || fail "-h failed"
-for option in --connect --root --store --xenstore --state --templates -o -f -d -V -h; do
+for option in --connect --root --store --xenstore --state --templates --kdf-memory -o -f -d -V -h; do
     grep -Eq -- "(^|[^-[:alnum:]])$option\b" "$TEST_TMP/out" || fail "-h does not mention $option"
 done
 [ ! -s "$TEST_TMP/err" ] || fail "-h writes to stderr"
@@ -33,6 +33,8 @@ refuses '--connect|argument' --root "$HOST" "$P" --connect
 refuses 'extra|one' "${common[@]}" "$P" extra
 refuses "$TEST_TMP/none.xml" "${common[@]}" --store "$TEST_TMP/none.xml" "$P"
 refuses "unknown option.*nosuchoption" "${common[@]}" -o nosuchoption "$P"
+refuses 'MiB' "${common[@]}" --kdf-memory 1g "$P"
+refuses 'MiB' "${common[@]}" --kdf-memory 0 "$P"
 refuses "inotify" "${common[@]}" -o noatime,ro "$P"
 
 # a broken catalogue is told with its line
