@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # emergency-restore-4.sh BACKUP DIRECTORY: unpacks a Qubes backup of format 4 with nothing but sh, tar
-# (GNU), scrypt and gzip (or zstd).  The passphrase is asked for, or comes in the environment's
-# PASSPHRASE.  DIRECTORY then holds qubes.xml, vmN/, dom0-home/.  Which vmN is which VM says qubes.xml.
+# (GNU), scrypt, gzip (or zstd), awk and sha256sum.  The passphrase is asked for, or comes in the
+# environment's PASSPHRASE.  DIRECTORY then holds qubes.xml, vmN/, dom0-home/.  Which vmN is which VM says
+# qubes.xml.  What is missing is told at the end, with status 1.
 set -eu
 die() { echo "emergency-restore-4: $*" >&2; exit 1; }
 [ $# = 2 ] || die "usage: emergency-restore-4.sh BACKUP DIRECTORY"
@@ -37,3 +38,16 @@ find "$work" -name '*.000.enc' | sed 's/\.000\.enc$//' | while IFS= read -r file
     done | { $unpack || echo >"$work/.failed"; } | tar -x -f - || die "can't unpack ${file#"$work"/}"
     [ ! -e "$work/.failed" ] || die "damaged: ${file#"$work"/}"
 done
+# 4. is all there that the catalogue promises, and is it what was written?
+missing=$(tr '<' '\n' <qubes.xml | sed -n 's/^feature name="backup-path">//p' |
+    sed 's/&lt;/</g; s/&gt;/>/g; s/&quot;/"/g; s/&amp;/\&/g' |
+    while IFS= read -r path; do [ -e "$path" ] || printf ' %s' "$path"; done)
+[ -z "$missing" ] || echo "emergency-restore-4: NOT COMPLETE: qubes.xml tells of what is not in the backup:$missing" >&2
+if [ "$(value qubesfs-manifest)" = 1 ]; then
+    [ -f qubesfs-manifest ] || die "NOT COMPLETE: the backup was cut off, its closing manifest is missing"
+    grep -qx "backup-id $id" qubesfs-manifest || die "the closing manifest is another backup's"
+    LC_ALL=C awk '$1 == "file" { name = $0; sub(/^file [0-9]+ /, "", name); n = 0 }
+        $1 == "chunk" { printf "%s  %s.%03d.enc\n", $3, name, n++ }' qubesfs-manifest |
+        (cd "$work" && sha256sum --quiet -c - >&2) || die "NOT COMPLETE, or exchanged: see above"
+fi
+[ -z "$missing" ]
