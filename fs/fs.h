@@ -124,6 +124,10 @@ void devices_changed(struct fs *fs, const struct host_snapshot *before,
 /** A new snapshot whose devices are the same. */
 void devices_keep(struct fs *fs, const struct host_snapshot *after);
 
+/* rename.c */
+/** A user's own rename of a VM's directory. */
+void vms_rename(fuse_req_t request, const char *name, const char *new_name);
+
 /* refuse.c */
 /** Tells people why `what` (a command or "mkdir NAME") was refused, in the error file nearest to
  * the subject, and returns error->code. */

@@ -17,6 +17,14 @@
 
 #define STOP_SECONDS 5
 
+static void vm_renamed(void *cookie, const char *old_name, const char *new_name)
+{
+    struct fs *fs = cookie;
+
+    backup_vm_renamed(fs->backups, old_name, new_name);
+    backup_service_flush(fs->backups);
+}
+
 static void host_changed(void *cookie, const struct host_snapshot *before,
                          const struct host_snapshot *after, const struct host_change *changes,
                          size_t change_count)
@@ -26,6 +34,10 @@ static void host_changed(void *cookie, const struct host_snapshot *before,
     vms_changed(fs, changes, change_count);
     if (before->devices == after->devices)
         devices_keep(fs, after);
+    for (size_t i = 0; i < change_count; i++)
+        if (changes[i].before && changes[i].after &&
+            strcmp(changes[i].before->name, changes[i].after->name) != 0)
+            backup_vm_renamed(fs->backups, changes[i].before->name, changes[i].after->name);
     if (memcmp(&before->error_changed, &after->error_changed, sizeof(struct timespec)) != 0)
         root_file_changed(fs, "error");
 }
@@ -73,9 +85,10 @@ static int start(struct fs *fs, const struct options *options, struct session **
         .templates = options->templates,
         .xenstore = options->without_xenstore ? NULL : options->xenstore,
         .without_xenstore = options->without_xenstore,
+        .state = options->state,
     };
-    const struct host_listener host_listener = {fs, host_changed, host_devices_changed,
-                                                 journal_grew};
+    const struct host_listener host_listener = {fs, host_changed, host_devices_changed, vm_renamed,
+                                                journal_grew};
     const struct backup_listener backup_listener = {fs, plan_file_changed};
     const struct host_snapshot *snapshot;
     char *state CLEANUP_FREE = NULL;

@@ -23,7 +23,7 @@ static void refuse_name(fuse_req_t request, fuse_ino_t parent, const char *what,
     if (directory->type == &vms_type)
         error_set(
             &error, -EPERM,
-            "cannot %s \"%s\": VMs are not made, removed or renamed here; use the host's own tools "
+            "cannot %s \"%s\": VMs are not made, removed or exchanged here; use the host's own tools "
             "(qvm-create, qvm-remove, ...)",
             what, name);
     else
@@ -149,7 +149,11 @@ void names_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_
     struct node *node, *other;
 
     if (!request_is_ours(request)) {
-        refuse_name(request, parent, "mv", name);
+        if (request_node(request, parent)->type == &vms_type && parent == new_parent &&
+            !(flags & ~RENAME_NOREPLACE))
+            vms_rename(request, name, new_name);
+        else
+            refuse_name(request, parent, "mv", name);
         return;
     }
     pthread_mutex_lock(&fs->tree.lock);

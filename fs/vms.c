@@ -334,7 +334,7 @@ static void renamed(struct fs *fs, const struct renaming *one)
 {
     struct node *node = vm_node(fs, one->change->before);
 
-    if (node)
+    if (node && !node->user_naming) /* else the user's own rename tells it: rename.c */
         notify_renamed(fs, node, one->change->after->name);
 }
 

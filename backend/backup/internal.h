@@ -34,7 +34,8 @@ struct backup_service {
     struct backup_plan **plans; /* also those removed; the first one is `default` */
     size_t plan_count;
     pthread_cond_t keeper_moved; /* a plan is unsaved, or the end */
-    bool keeper_ending;
+    pthread_cond_t keeper_saved; /* all plans were saved */
+    bool keeper_ending, keeper_saving;
 
     pthread_t keeper;
     bool keeper_running;

@@ -30,11 +30,14 @@ static void save_all(struct backup_service *service)
         int result;
 
         plan->unsaved = false;
+        service->keeper_saving = true;
         pthread_mutex_unlock(&service->lock);
         result = saved_write(plan, &error);
         backup_report(plan, "save", result < 0 ? &error : NULL);
         pthread_mutex_lock(&service->lock);
+        service->keeper_saving = false;
     }
+    pthread_cond_broadcast(&service->keeper_saved);
 }
 
 /* Called with the service's lock held; lets go of it meanwhile. */
@@ -95,9 +98,18 @@ void keeper_stop(struct backup_service *service)
     pthread_mutex_lock(&service->lock);
     service->keeper_ending = true;
     keeper_wake(service);
+    pthread_cond_broadcast(&service->keeper_saved);
     pthread_mutex_unlock(&service->lock);
     pthread_join(service->keeper, NULL);
     service->keeper_running = false;
+}
+
+void backup_service_flush(struct backup_service *service)
+{
+    LOCK_SCOPE(&service->lock);
+    while (service->keeper_running && !service->keeper_ending &&
+           (next_unsaved(service) || service->keeper_saving))
+        pthread_cond_wait(&service->keeper_saved, &service->lock);
 }
 
 void plan_save(struct backup_plan *plan)

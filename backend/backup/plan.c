@@ -117,6 +117,62 @@ int backup_list_set(struct backup_plan *plan, enum backup_list list, const char 
     return 0;
 }
 
+/* The list with the new name in place of the old, which is there; NULL: out of memory. */
+static char *renamed_list(const char *list, const char *old_name, const char *new_name)
+{
+    struct text names CLEANUP_TEXT = TEXT_INIT;
+    char *result = NULL;
+
+    for (const char *at = list; *at;) {
+        size_t length = strcspn(at, "\n");
+
+        if (length == strlen(old_name) && memcmp(at, old_name, length) == 0)
+            text_string(&names, new_name);
+        else
+            text_append(&names, at, length);
+        text_string(&names, "\n");
+        at += length + (at[length] == '\n');
+    }
+    return text_take(&names, &result, NULL) ? NULL : result;
+}
+
+static void rename_in(struct backup_plan *plan, enum backup_list list, const char *old_name,
+                      const char *new_name)
+{
+    const struct backup_listener *listener = &plan->service->listener;
+    struct text there = {0};
+    char *renamed = NULL;
+
+    pthread_mutex_lock(&plan->lock);
+    there.data = plan->lists[list];
+    if (listed(&there, old_name, strlen(old_name)))
+        renamed = renamed_list(plan->lists[list], old_name, new_name);
+    if (renamed) {
+        free(plan->lists[list]);
+        plan->lists[list] = renamed;
+        plan->list_changed[list] = clock_wall_unique();
+    }
+    pthread_mutex_unlock(&plan->lock);
+    if (!renamed)
+        return;
+    plan_save(plan);
+    if (listener->file_changed)
+        listener->file_changed(listener->cookie, plan,
+                               list == BACKUP_INCLUDE ? "include" : "exclude");
+}
+
+void backup_vm_renamed(struct backup_service *service, const char *old_name, const char *new_name)
+{
+    struct backup_plan **plans CLEANUP_FREE = NULL;
+    size_t count;
+
+    if (backup_plan_list(service, &plans, &count))
+        return;
+    for (size_t i = 0; i < count; i++)
+        for (enum backup_list list = BACKUP_INCLUDE; list <= BACKUP_EXCLUDE; list++)
+            rename_in(plans[i], list, old_name, new_name);
+}
+
 int backup_list_get(struct backup_plan *plan, enum backup_list list, char **ret_text)
 {
     LOCK_SCOPE(&plan->lock);

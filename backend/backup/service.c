@@ -23,6 +23,7 @@ static void destroy(struct backup_service *service)
     pthread_mutex_destroy(&service->lock);
     pthread_cond_destroy(&service->quiet);
     pthread_cond_destroy(&service->keeper_moved);
+    pthread_cond_destroy(&service->keeper_saved);
     free(service);
 }
 
@@ -58,6 +59,7 @@ int backup_service_new(struct host *host, const char *root, const char *catalogu
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&service->quiet, &monotonic);
     pthread_cond_init(&service->keeper_moved, &monotonic);
+    pthread_cond_init(&service->keeper_saved, NULL);
     pthread_condattr_destroy(&monotonic);
     service->root = strdup(root);
     service->catalogue_path = strdup(catalogue_path);

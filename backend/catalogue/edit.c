@@ -85,6 +85,9 @@ static int decide(struct editing *editing, const struct catalogue_edit *edit)
     case CATALOGUE_SET_TAG:
         result = edit_tag(editing, edit->name, edit->untrusted_value);
         break;
+    case CATALOGUE_RENAME:
+        result = edit_rename(editing, edit->name);
+        break;
     }
     /* the splicing says no word of its own */
     if (!result)

@@ -44,4 +44,8 @@ int edit_service(struct editing *editing, const char *untrusted_name, const char
 int edit_feature(struct editing *editing, const char *untrusted_name, const char *untrusted_value);
 int edit_tag(struct editing *editing, const char *untrusted_name, const char *untrusted_value);
 
+/* edit_rename.c */
+
+int edit_rename(struct editing *editing, const char *untrusted_name);
+
 #endif

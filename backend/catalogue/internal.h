@@ -45,8 +45,6 @@ void pairs_sort(struct pairs *pairs, struct arena *arena);
 
 /* names.c: the form of names and values, checked at the border */
 
-/** Why the name can't be a VM's, or NULL when it can. */
-const char *vm_name_reason(const char *untrusted_name);
 /** True if it can be a file's name: not empty, ".", "..", no '/', no control character, <= 255. */
 bool file_name_ok(const char *untrusted_name);
 /** True if it is a path relative or absolute without "." and ".." and without control characters.
@@ -163,6 +161,8 @@ void reading_uuid(struct reading *reading, struct draft *draft, const char *untr
 
 int r3_read(struct reading *reading, xmlNode *root);
 int r4_read(struct reading *reading, xmlNode *root);
+/** True of an R4 property whose value is a VM's name: the empty text stands for none. */
+bool r4_is_vm_valued(const char *name);
 /** The class of an R3 element; false when it is no VM that we know. */
 bool r3_class(const xmlNode *element, enum vm_class *ret_class);
 

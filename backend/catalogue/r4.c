@@ -20,8 +20,7 @@ static bool r4_class(const char *untrusted_name, enum vm_class *ret_class)
     return false;
 }
 
-/* Properties whose value is a VM's name: the empty text stands for none. */
-static bool is_vm_valued(const char *name)
+bool r4_is_vm_valued(const char *name)
 {
     static const char *const names[] = {
         "netvm",           "template",         "default_dispvm",   "management_dispvm",
@@ -62,7 +61,7 @@ static const char *find(const struct pairs *pairs, const char *name)
 static void name_the_nones(struct pairs *pairs)
 {
     for (size_t i = 0; i < pairs->count; i++)
-        if (is_vm_valued(pairs->items[i].name) && is_none(pairs->items[i].value))
+        if (r4_is_vm_valued(pairs->items[i].name) && is_none(pairs->items[i].value))
             pairs->items[i].value = "none";
 }
 

@@ -110,61 +110,84 @@ static struct tag next_tag(const char *data, size_t length, size_t at)
     }
 }
 
-/* How many elements begin before this one; false when it is not in the document. */
-static bool element_number(const xmlDoc *document, const xmlNode *wanted, size_t *ret_number)
-{
-    const xmlNode *root = xmlDocGetRootElement(document), *at = root;
-    size_t number = 0;
-
-    while (at) {
-        if (at == wanted) {
-            *ret_number = number;
-            return true;
-        }
-        number += at->type == XML_ELEMENT_NODE;
-        if (at->type == XML_ELEMENT_NODE && at->children) {
-            at = at->children;
-            continue;
-        }
-        while (at != root && !at->next)
-            at = at->parent;
-        at = at == root ? NULL : at->next;
-    }
-    return false;
-}
-
 /* Where an element is: its start tag, and its end tag (the same one when it is empty). */
 struct place {
+    const xmlNode *element;
     struct tag start, end;
 };
 
-static int locate(const struct splicing *splicing, const xmlNode *element, struct place *ret_place)
+static int by_element(const void *a, const void *b)
 {
-    const char *data = splicing->data, *encoding = (const char *)splicing->document->encoding;
-    size_t length = splicing->length, number, depth = 1;
-    const char *name = (const char *)element->name;
+    const struct place *x = a, *y = b;
+
+    return (x->element > y->element) - (x->element < y->element);
+}
+
+/* The element after this one in the order of their start tags; NULL at the end. */
+static const xmlNode *following(const xmlNode *element)
+{
+    const xmlNode *next = element_at(element->children);
+
+    while (!next && element->parent && element->parent->type == XML_ELEMENT_NODE) {
+        next = element_at(element->next);
+        element = element->parent;
+    }
+    return next;
+}
+
+/* Finds the places of all elements at once: a VM that is renamed may be named in thousands. */
+static int find_places(struct splicing *splicing)
+{
+    const xmlNode *root = xmlDocGetRootElement(splicing->document), *at = root;
+    const char *encoding = (const char *)splicing->document->encoding;
     struct tag tag = {TAG_NONE, 0, 0};
+    size_t count = 0, *open, depth = 0;
+    struct place *places;
 
     if (encoding && strcasecmp(encoding, "UTF-8") != 0 && strcasecmp(encoding, "ASCII") != 0 &&
         strcasecmp(encoding, "US-ASCII") != 0)
         return -EINVAL;
-    if (!element_number(splicing->document, element, &number))
-        return -EINVAL;
-    do {
-        tag = next_tag(data, length, tag.end);
-        if (tag.kind == TAG_NONE)
+    for (const xmlNode *one = root; one; one = following(one))
+        count++;
+    places = arena_alloc(splicing->arena, count * sizeof(*places));
+    open = arena_alloc(splicing->arena, count * sizeof(*open));
+    if (!places || !open)
+        return -ENOMEM;
+    for (size_t begun = 0; begun < count || depth > 0;) {
+        tag = next_tag(splicing->data, splicing->length, tag.end);
+        if (tag.kind == TAG_NONE || (tag.kind == TAG_END && depth == 0) ||
+            (tag.kind != TAG_END && begun == count))
             return -EINVAL;
-    } while (tag.kind == TAG_END || number-- > 0);
-    ret_place->start = ret_place->end = tag;
-    if (!begins(data, length, tag.begin + 1, name))
-        return -EINVAL;
-    while (ret_place->start.kind == TAG_START && depth > 0) {
-        ret_place->end = tag = next_tag(data, length, tag.end);
-        if (tag.kind == TAG_NONE)
+        if (tag.kind == TAG_END) {
+            places[open[--depth]].end = tag;
+            continue;
+        }
+        if (!(at->ns && at->ns->prefix) &&
+            !begins(splicing->data, splicing->length, tag.begin + 1, (const char *)at->name))
             return -EINVAL;
-        depth += tag.kind == TAG_START;
-        depth -= tag.kind == TAG_END;
+        places[begun] = (struct place){at, tag, tag};
+        if (tag.kind == TAG_START)
+            open[depth++] = begun;
+        begun++;
+        at = following(at);
     }
+    qsort(places, count, sizeof(*places), by_element);
+    splicing->places = places;
+    splicing->place_count = count;
+    return 0;
+}
+
+static int locate(struct splicing *splicing, const xmlNode *element, struct place *ret_place)
+{
+    const struct place key = {.element = element}, *found;
+    int result = splicing->places ? 0 : find_places(splicing);
+
+    if (result)
+        return result;
+    found = bsearch(&key, splicing->places, splicing->place_count, sizeof(key), by_element);
+    if (!found)
+        return -EINVAL;
+    *ret_place = *found;
     return 0;
 }
 

@@ -12,11 +12,14 @@
 #include "internal.h"
 
 struct splice;
+struct place;
 
 struct splicing {
     const xmlDoc *document;
     const char *data; /* what the document was parsed from */
     size_t length;
+    struct place *places; /* of all elements, once one was asked for */
+    size_t place_count;
     struct splice *splices; /* in the order of their places */
     struct arena *arena;    /* theirs, and what they add */
 };

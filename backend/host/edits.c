@@ -11,7 +11,6 @@
 #include "edits.h"
 #include "qubesfs/log.h"
 
-#define LOCK_SECONDS  60 /* somebody who clones a large VM holds it for long */
 #define SHOWN_SECONDS 10
 #define BATCH         256
 
@@ -66,7 +65,10 @@ static void end(struct host *host, struct edit_request *request, const struct er
     };
     char command[64];
 
-    snprintf(command, sizeof(command), "%s/%.40s", directories[request->kind], request->name);
+    if (request->kind == CATALOGUE_RENAME)
+        snprintf(command, sizeof(command), "mv");
+    else
+        snprintf(command, sizeof(command), "%s/%.40s", directories[request->kind], request->name);
     host_report(host, request->identity, command, error->code ? error : NULL);
     request->done(request->cookie, error->code);
     request_free(request);
@@ -125,8 +127,10 @@ static void save(struct host *host, struct edit_request **requests, size_t count
             taken[kept++] = requests[i];
         }
     }
-    if (kept > 0 && catalogue_edit(host->catalogue_path, host->root, LOCK_SECONDS,
-                                   host->edits.cancel_fd, edits, kept, &error) == 0)
+    if (kept == 1 && taken[0]->kind == CATALOGUE_RENAME)
+        rename_vm(host, snapshot, vms[0], &edits[0]);
+    else if (kept > 0 && catalogue_edit(host->catalogue_path, host->root, EDIT_LOCK_SECONDS,
+                                        host->edits.cancel_fd, edits, kept, &error) == 0)
         edits_show(host);
     for (size_t i = 0; i < kept; i++) {
         if (!error.code)
@@ -144,20 +148,30 @@ void edits_show(struct host *host)
     host_settle(host);
 }
 
-/* Takes what is there, up to a limit; 0: nothing, and the worker may end. */
-static size_t take(struct edits *edits, struct edit_request **ret_requests)
+/* Takes what is there, up to a limit and a rename alone; false: nothing, and the worker may end. */
+static bool take(struct edits *edits, struct edit_request **ret_requests, size_t *ret_count,
+                 bool *ret_redo)
 {
     size_t count = 0;
 
     LOCK_SCOPE(&edits->lock);
     while (edits->first && count < BATCH) {
+        bool alone = edits->first->kind == CATALOGUE_RENAME;
+
+        if (alone && count > 0)
+            break;
         ret_requests[count++] = edits->first;
         edits->first = edits->first->next;
+        if (alone)
+            break;
     }
     if (!edits->first)
         edits->last = &edits->first;
-    edits->busy = count > 0;
-    return count;
+    edits->busy = count > 0 || edits->redo;
+    *ret_redo = edits->redo;
+    edits->redo = false;
+    *ret_count = count;
+    return edits->busy;
 }
 
 static void work(void *cookie)
@@ -165,9 +179,14 @@ static void work(void *cookie)
     struct edit_request *requests[BATCH];
     struct host *host = cookie;
     size_t count;
+    bool redo;
 
-    while ((count = take(&host->edits, requests)) > 0)
-        save(host, requests, count);
+    while (take(&host->edits, requests, &count, &redo)) {
+        if (redo)
+            renames_redo(host);
+        if (count > 0)
+            save(host, requests, count);
+    }
 }
 
 /* Adds it to the queue; true: nobody is at work there. */
@@ -189,11 +208,25 @@ static void refuse_all(struct host *host)
     struct edit_request *requests[BATCH];
     struct error error;
     size_t count;
+    bool redo;
 
     error_set(&error, -ENOMEM, "no worker is free to save it");
-    while ((count = take(&host->edits, requests)) > 0)
+    while (take(&host->edits, requests, &count, &redo))
         for (size_t i = 0; i < count; i++)
             end(host, requests[i], &error);
+}
+
+void edits_redo_renames(struct host *host)
+{
+    bool idle;
+
+    pthread_mutex_lock(&host->edits.lock);
+    host->edits.redo = true;
+    idle = !host->edits.busy;
+    host->edits.busy = true;
+    pthread_mutex_unlock(&host->edits.lock);
+    if (idle && pool_run(host->pool, work, host))
+        refuse_all(host);
 }
 
 /* Without the final newline, and with nothing in it that would hide what follows. */

@@ -13,6 +13,18 @@ void edits_free(struct edits *edits);
 /** Returns when what is in the catalogue's file stands in the snapshot. */
 void edits_show(struct host *host);
 
+/** Has the worker look for renames that were cut off. */
+void edits_redo_renames(struct host *host);
+
+#define EDIT_LOCK_SECONDS 60 /* somebody who clones a large VM holds the lock for long */
+
+/* rename.c: on the worker of edits.c */
+/** Makes an edit of the kind CATALOGUE_RENAME, and all that follows; its `error` is filled. */
+void rename_vm(struct host *host, const struct host_snapshot *snapshot, const struct vm *vm,
+               struct catalogue_edit *edit);
+/** Does what is still to be done of renames that were cut off. */
+void renames_redo(struct host *host);
+
 /* owner.c */
 /** -EROFS when a running qubesd owns the catalogue: its socket answers.  Else 0. */
 int catalogue_is_owned(const struct host *host, struct error *ret_error);

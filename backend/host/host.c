@@ -97,6 +97,7 @@ static void free_host(struct host *host)
     free(host->connect);
     free(host->templates);
     devices_free(host);
+    free(host->state);
     free(host);
 }
 
@@ -127,7 +128,9 @@ int host_new(const struct host_options *options, struct host **ret_host, struct 
     host->without_xenstore = options->without_xenstore;
     host->next_device = 1;
     host->devices_dirty = true;
-    if (edits_init(&host->edits) || !host->root || !host->catalogue_path ||
+    host->state =
+        options->state ? strdup(options->state) : text_format("%s/var/lib/qubesfs", options->root);
+    if (edits_init(&host->edits) || !host->root || !host->catalogue_path || !host->state ||
         pool_new("qfs-command", COMMAND_THREADS, &host->pool))
         result = error_set(ret_error, -ENOMEM, "out of memory");
     else
@@ -163,6 +166,7 @@ int host_listen(struct host *host, const struct host_listener *listener)
         host->running = false;
         return result;
     }
+    edits_redo_renames(host);
     return 0;
 }
 

@@ -62,11 +62,12 @@ struct edits {
     pthread_mutex_t lock; /* guards the queue and busy; a leaf */
     struct edit_request *first, **last;
     bool busy;     /* a worker saves */
+    bool redo;     /* it is to look for renames that were cut off */
     int cancel_fd; /* readable: give up waiting */
 };
 
 struct host {
-    char *root, *catalogue_path, *connect, *templates;
+    char *root, *catalogue_path, *connect, *templates, *state;
     struct hypervisor *hypervisor; /* NULL: none */
     struct catalogue_watch *watch;
     struct devices *device_sources;

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "internal.h"
+#include "edits.h"
 #include "qubesfs/log.h"
 
 struct source_message {
@@ -106,6 +106,9 @@ static void apply_all(struct host *host, struct message *message)
     domains_match_all(host);
     all_dirty(host);
     report_apply(host, 0, "hypervisor", NULL);
+    /* definitions that could not follow while it did not answer */
+    if (host->running)
+        edits_redo_renames(host);
 }
 
 static void hypervisor_all(void *cookie, struct domain *const *domains, size_t count)

@@ -86,6 +86,10 @@ enum backup_list { BACKUP_INCLUDE, BACKUP_EXCLUDE };
  * are -EINVAL and change nothing. */
 int backup_list_set(struct backup_plan *plan, enum backup_list list, const char *untrusted_text,
                     size_t length, struct error *ret_error);
+/** Quick.  A VM has another name now: it has it in all plans' lists, too. */
+void backup_vm_renamed(struct backup_service *service, const char *old_name, const char *new_name);
+/** Waits until all that was changed in plans is on the disk, or could not be written. */
+void backup_service_flush(struct backup_service *service);
 /** The list, one a line; to be freed. */
 int backup_list_get(struct backup_plan *plan, enum backup_list list, char **ret_text);
 /** When it last changed. */

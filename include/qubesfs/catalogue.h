@@ -38,6 +38,9 @@ const char *vm_class_directory(enum vm_class vm_class);
 
 #define VM_NAME_MAX 31
 
+/** Why the name can't be a VM's, or NULL when it can. */
+const char *vm_name_reason(const char *untrusted_name);
+
 /** One name with its value; both NUL-terminated UTF-8, owned by the entry that they are in. */
 struct name_value {
     const char *name;
@@ -222,6 +225,7 @@ enum catalogue_edit_kind {
     CATALOGUE_SET_SERVICE, /* to 0 or 1; NULL removes it */
     CATALOGUE_SET_FEATURE, /* R4; to any text; NULL removes it */
     CATALOGUE_SET_TAG,     /* R4; to ""; NULL removes it */
+    CATALOGUE_RENAME,      /* to `name`; all that refers to the VM by its name follows */
 };
 
 /** One change of one VM, and how it ended. */
@@ -229,7 +233,7 @@ struct catalogue_edit {
     enum catalogue_edit_kind kind;
     const struct catalogue_entry *entry; /* the VM: known by qid and uuid, else by qid and name */
     bool active;                         /* it runs: what needs a halted VM is -EBUSY */
-    const char *name;                    /* of the property, service, ... */
+    const char *name;                    /* of the property, service, ...; the VM's new one */
     const char *untrusted_value;
     struct error error; /* filled in; `code` 0: the catalogue holds it now */
 };
@@ -237,8 +241,8 @@ struct catalogue_edit {
 /**
  * Makes changes in the file at `path`, in this order, under one exclusive lock of Qubes', waiting
  * up to `seconds` for it or until `cancel_fd` (-1: none) is readable: each by its own rules, on what
- * the one before has left; one that is refused (-EINVAL, -ENOENT, -EBUSY, -EPERM, in its `error`)
- * keeps none of the others.  All is saved durably and at once.  Not a byte of the document changes
+ * the one before has left; one that is refused (-EINVAL, -ENOENT, -EBUSY, -EEXIST, -EPERM, in its
+ * `error`) keeps none of the others.  All is saved durably and at once.  Not a byte of the document changes
  * but what these changes are about.  `root` is before the paths of the host (kernels).
  *
  * Returns 0 when it was saved, or what the save failed with: then nothing has changed.

@@ -102,6 +102,9 @@ struct host_listener {
     /** Devices differ between these two (told after the VMs of the same). */
     void (*devices_changed)(void *cookie, const struct host_snapshot *before,
                             const struct host_snapshot *after);
+    /** A VM was renamed here, maybe before a crash, and what remembers it by its name is to follow:
+     * on the disk, too, when this returns.  From a worker; maybe more than once. */
+    void (*renamed)(void *cookie, const char *old_name, const char *new_name);
     /** Lines were added to the journal. */
     void (*journal_grew)(void *cookie);
 };
@@ -114,6 +117,7 @@ struct host_options {
     const char *templates;      /* directory, or NULL */
     const char *xenstore;       /* socket; NULL: as libxenstore finds it, if it is there */
     bool without_xenstore;
+    const char *state;          /* what outlives us; NULL: ROOT/var/lib/qubesfs */
 };
 
 /** Reads the catalogue, connects, makes the first snapshot.  A broken catalogue is an error here.
@@ -170,7 +174,7 @@ int host_command(struct host *host, uint64_t vm_identity, const char *untrusted_
 
 /**
  * Changes a VM in the catalogue: a property, service, feature or tag (catalogue_edit has the
- * rules); `untrusted_value` NULL removes it, a final newline of one is taken off.  Saved by a worker
+ * rules), or its name (`name` is the new one; directory and definition follow); `untrusted_value` NULL removes it, a final newline of one is taken off.  Saved by a worker
  * together with what else comes meanwhile.  `done` is called once, from any thread, with 0 when it
  * is on the disk and in the snapshot, or with a negative errno, whose reason stands in `error` by
  * then (-EROFS: a running qubesd owns the catalogue).

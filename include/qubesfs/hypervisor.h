@@ -189,6 +189,11 @@ int hypervisor_unpause(struct hypervisor *hypervisor, const struct domain_key *k
 /** Guest S3, or a pause where guest or driver can't. */
 int hypervisor_suspend(struct hypervisor *hypervisor, const struct domain_key *key,
                        struct error *ret_error);
+/** Gives the persistent definition of a domain that does not run another name, where there is one;
+ * paths in `old_directory` (may be NULL) become those in `new_directory`.  Done already: 0. */
+int hypervisor_rename(struct hypervisor *hypervisor, const struct domain_key *key,
+                      const char *new_name, const char *old_directory, const char *new_directory,
+                      struct error *ret_error);
 /** Wakes a suspended domain, unpauses a paused one. */
 int hypervisor_resume(struct hypervisor *hypervisor, const struct domain_key *key,
                       struct error *ret_error);
