@@ -117,8 +117,8 @@ int devices_populate(struct fs *fs, const struct host_snapshot *snapshot)
     LOCK_SCOPE(&fs->tree.lock);
     show(fs, snapshot);
     for (size_t i = 0; snapshot->devices && i < snapshot->devices->count && !result; i++) {
-        struct node *node =
-            node_new(&fs->tree, fs->tree.devices, &device_type, snapshot->devices->devices[i]->name);
+        struct node *node = node_new(&fs->tree, fs->tree.devices, &device_type,
+                                     snapshot->devices->devices[i]->name);
 
         result = node ? node_attach(node) : -ENOMEM;
         if (node && result)
@@ -148,8 +148,8 @@ static void add_child(struct fs *fs, struct node *directory, const struct node_t
         log_error("out of memory: %s is not shown", name);
 }
 
-/* The VM's devices/ if it has, or is to have, entries: somebody may watch it.  It is filled with what was
- * there before, so that what is new can be told. */
+/* The VM's devices/ if it has, or is to have, entries: somebody may watch it.  It is filled with
+ * what was there before, so that what is new can be told. */
 static struct node *link_directory(struct fs *fs, const struct vm *vm,
                                    const struct host_snapshot *before)
 {
@@ -237,7 +237,7 @@ static void change_files(struct fs *fs, const struct device_list *before,
             remove_file(fs, old->name);
         } else if (!old) {
             add_file(fs, new->name);
-        } else if (old != new && memcmp(&old->changed, &new->changed, sizeof(old->changed)) != 0) {
+        } else if (old != new &&memcmp(&old->changed, &new->changed, sizeof(old->changed)) != 0) {
             node = node_child(fs->tree.devices, new->name);
             if (node)
                 notify_changed(fs, node);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a VM says of its devices, checked.  (The forms are those of Qubes' own agent and manager.) */
+/* What a VM says of its devices, checked.  (The forms are those of Qubes' own agent and manager.)
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

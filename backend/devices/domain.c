@@ -103,9 +103,9 @@ static int read_offer(struct xenstore *store, struct xen_domain *domain, const c
         return 0;
     }
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-        result = read_value(store, values[i], VALUE_SIZE,
-                            "/local/domain/%u/qubes-block-devices/%s/%s", domain->id,
-                            untrusted_name, keys[i]);
+        result =
+            read_value(store, values[i], VALUE_SIZE, "/local/domain/%u/qubes-block-devices/%s/%s",
+                       domain->id, untrusted_name, keys[i]);
         if (is_broken(result))
             return result;
         if (result == -EINVAL)

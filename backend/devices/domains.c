@@ -6,9 +6,9 @@
  *   .../name, qubes-block-devices, device/vbd   of each domain
  *   each back end that a disk of it has, as the back end's domain changes that
  *
- * An event makes the domain be read anew as a whole.  How often is paid for by who caused it: a domain is
- * looked at for its own changes at most 10 times in a second, so that one that floods its keys delays
- * nobody else.  The first few come at once, as a plug-in is several changes.
+ * An event makes the domain be read anew as a whole.  How often is paid for by who caused it: a
+ * domain is looked at for its own changes at most 10 times in a second, so that one that floods its
+ * keys delays nobody else.  The first few come at once, as a plug-in is several changes.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -37,7 +37,8 @@ struct followed {
     unsigned id;
     uint64_t order;
     bool dirty, seen;
-    uint64_t looks[LOOKS_MAX]; /* when it was looked at for its own changes; the oldest is overwritten */
+    uint64_t
+        looks[LOOKS_MAX]; /* when it was looked at for its own changes; the oldest is overwritten */
     unsigned look_count;
     struct complaints complaints;
     struct xen_domain *told; /* one reference */
@@ -306,7 +307,8 @@ static void note_look(struct followed *domain, uint64_t now)
     domain->looks[domain->look_count++ % LOOKS_MAX] = now;
 }
 
-/* True if the domain is to be looked at now; else `ret_next` is the earliest time, if it is dirty. */
+/* True if the domain is to be looked at now; else `ret_next` is the earliest time, if it is dirty.
+ */
 static bool is_due(struct domain_watch *watch, struct followed *domain, uint64_t now,
                    uint64_t *ret_next)
 {

@@ -2,9 +2,9 @@
 /*
  * All sources joined: who offers what, and who has it.
  *
- * XenStore knows best what is attached: others attach behind libvirt's back.  Where it does not know a VM
- * (no Xen), the hypervisor's definition does.  A disk whose back end's domain or device has gone is
- * shown as stale as long as a VM still holds it.
+ * XenStore knows best what is attached: others attach behind libvirt's back.  Where it does not
+ * know a VM (no Xen), the hypervisor's definition does.  A disk whose back end's domain or device
+ * has gone is shown as stale as long as a VM still holds it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -208,15 +208,18 @@ static void join_xen_disk(struct joining *joining, const struct xen_domain *doma
         owner = domain_name(join, backend); /* without a name it is on its way out */
     there = owner && disk->backed;
     if (there)
-        device = find_source(joining, owner, disk->source, disk->numbered, disk->major, disk->minor);
+        device =
+            find_source(joining, owner, disk->source, disk->numbered, disk->major, disk->minor);
     if (!device) {
         const struct device *before = held_before(join, vm, frontend);
-        const struct domain_disk *defined =
-            owner ? NULL : defined_disk(join, vm, frontend);
+        const struct domain_disk *defined = owner ? NULL : defined_disk(join, vm, frontend);
 
         if (before && owner && strcmp(before->backend, owner) != 0)
             before = NULL;
-        device = add_stale(joining, defined ? defined->backend : owner ? owner : "",
+        device = add_stale(joining,
+                           defined ? defined->backend
+                           : owner ? owner
+                                   : "",
                            defined ? defined->source : disk->source, before);
         there = false;
     }
@@ -232,8 +235,7 @@ static bool known_to_xenstore(const struct join *join, const struct join_vm *vm)
 static void join_defined_disk(struct joining *joining, const struct join_vm *vm,
                               const struct domain_disk *disk)
 {
-    struct device *device =
-        find_source(joining, disk->backend, disk->source, false, 0, 0);
+    struct device *device = find_source(joining, disk->backend, disk->source, false, 0, 0);
     bool stale = !device;
 
     if (!device) {

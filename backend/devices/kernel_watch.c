@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The thread that follows dom0's devices: kernel uevents, the mount table, the list of swaps.  Each says
- * no more than "look again"; a burst of them is one look.
+ * The thread that follows dom0's devices: kernel uevents, the mount table, the list of swaps.  Each
+ * says no more than "look again"; a burst of them is one look.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +64,8 @@ static void look(struct kernel_watch *watch)
     watch->listener.kernel(watch->listener.cookie, devices);
 }
 
-/* Takes in all events that are there.  One that was lost for want of room is made good by the look. */
+/* Takes in all events that are there.  One that was lost for want of room is made good by the look.
+ */
 static void drain(struct kernel_watch *watch)
 {
     struct udev_device *device;

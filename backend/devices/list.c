@@ -78,7 +78,6 @@ void device_render(const struct device *device, struct text *text)
         text_printf(text, "size=%llu\n", (unsigned long long)offer->size);
     else
         text_string(text, "size=\n");
-    text_printf(text, "mode=%s\nstate=%s\nattached=%s\nfrontend=%s\n",
-                offer->read_only ? "r" : "w", states[device->state], device->attached,
-                device->frontend);
+    text_printf(text, "mode=%s\nstate=%s\nattached=%s\nfrontend=%s\n", offer->read_only ? "r" : "w",
+                states[device->state], device->attached, device->frontend);
 }

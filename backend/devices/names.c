@@ -9,7 +9,7 @@
 #include "qubesfs/cleanup.h"
 #include "qubesfs/devices.h"
 
-#define NUMBER_MAX 1048575 /* Linux' minors */
+#define NUMBER_MAX 1048575   /* Linux' minors */
 #define DISKS_MAX  (26 * 27) /* xvda to xvdzz */
 
 /* A decimal number; NULL: there is none, or it is too large. */
@@ -154,8 +154,8 @@ bool block_name_overlap(const char *a, const char *b)
            (x.partition < 0) != (y.partition < 0);
 }
 
-/* Xen's three ways of numbering (docs/misc/vbd-interface): 202 << 8 with 16 minors a disk, 1 << 28 with
- * 256 a disk for what is beyond, and Linux' own for IDE and SCSI. */
+/* Xen's three ways of numbering (docs/misc/vbd-interface): 202 << 8 with 16 minors a disk, 1 << 28
+ * with 256 a disk for what is beyond, and Linux' own for IDE and SCSI. */
 bool frontend_from_devid(unsigned devid, char *ret_name)
 {
     unsigned disk, partition;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is done to disks in XenStore itself: others are told of a change, and a disk is detached that the
- * hypervisor's daemon does not know of, as one attached by xl, or whose back end has gone.
+ * What is done to disks in XenStore itself: others are told of a change, and a disk is detached
+ * that the hypervisor's daemon does not know of, as one attached by xl, or whose back end has gone.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,9 +31,9 @@ int xen_disk_tell(const char *socket, unsigned domain, struct error *ret_error)
         entry.permissions = owner;
     result = xenstore_write_all(store, &entry, 1);
     xenstore_close(store);
-    return result ? error_set(ret_error, result, "%s cannot be written: %s", path,
-                              strerror(-result))
-                  : 0;
+    return result
+               ? error_set(ret_error, result, "%s cannot be written: %s", path, strerror(-result))
+               : 0;
 }
 
 struct paths {
@@ -105,8 +105,9 @@ int xen_disk_detach(const char *socket, unsigned domain, unsigned devid, unsigne
     }
     xenstore_close(store);
     if (result == -ETIMEDOUT)
-        error_set(ret_error, result, "the VM does not let go of it within %u s; detach force does not "
-                                     "wait for it",
+        error_set(ret_error, result,
+                  "the VM does not let go of it within %u s; detach force does not "
+                  "wait for it",
                   seconds);
     else if (result)
         error_set(ret_error, result, "XenStore: %s", strerror(-result));

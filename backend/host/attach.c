@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Attach and detach.  What is refused is refused from the snapshot; whether it was done is seen in the
- * snapshot too: an attach has succeeded when the front end is connected, a detach when nobody has the
- * device any more.
+ * Attach and detach.  What is refused is refused from the snapshot; whether it was done is seen in
+ * the snapshot too: an attach has succeeded when the front end is connected, a detach when nobody
+ * has the device any more.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -122,8 +122,9 @@ static int check_overlap(const struct host_snapshot *snapshot, const struct devi
 
         if (other->attached[0] && strcmp(other->backend, device->backend) == 0 &&
             block_name_overlap(other->offer.name, device->offer.name))
-            return error_set(ret_error, -EBUSY, "\"%s\" has %s, which overlaps it; detach that first",
-                             other->attached, other->name);
+            return error_set(ret_error, -EBUSY,
+                             "\"%s\" has %s, which overlaps it; detach that first", other->attached,
+                             other->name);
     }
     return 0;
 }
@@ -231,9 +232,9 @@ int device_attach(struct host *host, const struct device_command *command, struc
     if (!result)
         result = check_overlap(snapshot, device, ret_error);
     if (!result && device->offer.read_only && !command->read_only)
-        result = error_set(ret_error, -EINVAL, "it is read-only: attach %s %s%sro", vm->name,
-                           command->frontend ? command->frontend : "",
-                           command->frontend ? " " : "");
+        result =
+            error_set(ret_error, -EINVAL, "it is read-only: attach %s %s%sro", vm->name,
+                      command->frontend ? command->frontend : "", command->frontend ? " " : "");
     if (!result)
         result = choose_frontend(host, snapshot, vm, command->frontend, target, ret_error);
     if (!result)
@@ -278,9 +279,10 @@ int device_detach(struct host *host, const struct device_command *command, struc
     else if (!device->attached[0])
         result = error_set(ret_error, -EALREADY, "no VM has it");
     else if (!vm)
-        result = error_set(ret_error, -ENOENT,
-                           "\"%s\", which has it, is not in the catalogue: use the host's own tools",
-                           device->attached);
+        result =
+            error_set(ret_error, -ENOENT,
+                      "\"%s\", which has it, is not in the catalogue: use the host's own tools",
+                      device->attached);
     if (!result)
         result = detach_from(host, device, vm, device->frontend, command->force, ret_error);
     if (!result && wait_device(host, device->name, vm->name, DETACH_SECONDS, is_let_go))

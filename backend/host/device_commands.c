@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The commands of a device's file.  A write is a job on a worker; the same write to the same device that is
- * at work already is joined; another one meanwhile is refused.
+ * The commands of a device's file.  A write is a job on a worker; the same write to the same device
+ * that is at work already is joined; another one meanwhile is refused.
  */
 #include <errno.h>
 #include <stdio.h>

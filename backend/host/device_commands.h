@@ -6,9 +6,9 @@
 #include "internal.h"
 
 struct device_command {
-    const char *name;   /* "attach", "detach" */
-    const char *device; /* BACKEND:DEVICE */
-    const char *vm;     /* of an attach; untrusted words as written */
+    const char *name;     /* "attach", "detach" */
+    const char *device;   /* BACKEND:DEVICE */
+    const char *vm;       /* of an attach; untrusted words as written */
     const char *frontend; /* NULL: the first that is free */
     bool read_only, force;
 };

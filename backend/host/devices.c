@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What kernel and XenStore tell of devices becomes messages to the host's thread, which joins it. */
+/* What kernel and XenStore tell of devices becomes messages to the host's thread, which joins it.
+ */
 #include <errno.h>
 #include <string.h>
 

@@ -109,7 +109,7 @@ struct host {
     struct kernel_devices *kernel_devices;
     struct xen_domain **xen_domains; /* what XenStore has, a reference each */
     size_t xen_domain_count;
-    bool xenstore_reached; /* it has answered once: its loss is worth telling */
+    _Atomic bool xenstore_reached; /* it has answered once: its loss is worth telling */
     const struct device_list *devices;
     uint64_t next_device;
     bool devices_dirty;

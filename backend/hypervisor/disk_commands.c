@@ -21,8 +21,7 @@ static int act_attach(struct command *command)
 
 static int act_detach(struct command *command)
 {
-    int result =
-        virDomainDetachDeviceFlags(command->domain, command->xml, VIR_DOMAIN_AFFECT_LIVE);
+    int result = virDomainDetachDeviceFlags(command->domain, command->xml, VIR_DOMAIN_AFFECT_LIVE);
 
     if (result) {
         const virError *error = virGetLastError();

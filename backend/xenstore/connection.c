@@ -272,8 +272,7 @@ int xenstore_write_all(struct xenstore *store, const struct xenstore_entry *entr
         for (size_t i = 0; i < count && !result; i++) {
             result = xenstore_write(store, entries[i].path, entries[i].value);
             if (!result && entries[i].permissions)
-                result =
-                    xenstore_set_permissions(store, entries[i].path, entries[i].permissions);
+                result = xenstore_set_permissions(store, entries[i].path, entries[i].permissions);
         }
         if (!result)
             result = xenstore_commit(store);
@@ -297,9 +296,8 @@ int xenstore_unwatch(struct xenstore *store, const char *path, const char *token
 
 int xenstore_next(struct xenstore *store, int milliseconds, int wake_fd, char *ret_token)
 {
-    uint64_t deadline = milliseconds < 0
-                            ? UINT64_MAX
-                            : clock_monotonic_ns() + (uint64_t)milliseconds * 1000000u;
+    uint64_t deadline =
+        milliseconds < 0 ? UINT64_MAX : clock_monotonic_ns() + (uint64_t)milliseconds * 1000000u;
     int result = 0;
 
     while (!store->first && result == 0)

@@ -23,13 +23,13 @@ struct xenstore {
     char input[16 * 1024];
 };
 
-/** Sends a request and waits for its answer; `ret_answer` holds XENSTORE_VALUE_MAX + 1 bytes, the last
- * one for a NUL behind the answer. */
+/** Sends a request and waits for its answer; `ret_answer` holds XENSTORE_VALUE_MAX + 1 bytes, the
+ * last one for a NUL behind the answer. */
 int wire_request(struct xenstore *store, uint32_t type, const void *payload, size_t length,
                  char *ret_answer, size_t *ret_length);
 
-/** Takes in what has come, waiting until `deadline_ns` (0: not at all) for the first message; -EAGAIN when
- * none came.  Events are queued. */
+/** Takes in what has come, waiting until `deadline_ns` (0: not at all) for the first message;
+ * -EAGAIN when none came.  Events are queued. */
 int wire_pump(struct xenstore *store, uint64_t deadline_ns, int wake_fd);
 
 #endif

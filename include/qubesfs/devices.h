@@ -16,7 +16,7 @@
 #include "qubesfs/text.h"
 #include "qubesfs/xenstore.h"
 
-#define DEVICE_NAME_MAX        32  /* bytes with the NUL; VMs may use 12 characters */
+#define DEVICE_NAME_MAX        32 /* bytes with the NUL; VMs may use 12 characters */
 #define DEVICE_PATH_MAX        80
 #define DEVICE_DESCRIPTION_MAX 256
 #define DEVICE_FRONTEND_MAX    16
@@ -35,28 +35,31 @@ struct block_name {
 
 /** Returns 0, or -EINVAL for what is no name of that kind. */
 int block_name_parse(const char *name, struct block_name *ret_name);
-/** The number that Linux gives a device of that name, where its name decides it (sd, xvd, hd, sr, loop
- * without partitions, mmcblk, md, dm-); false: only the node in /dev can tell. */
+/** The number that Linux gives a device of that name, where its name decides it (sd, xvd, hd, sr,
+ * loop without partitions, mmcblk, md, dm-); false: only the node in /dev can tell. */
 bool block_name_number(const char *name, unsigned *ret_major, unsigned *ret_minor);
 /** True if one of both is a partition of the other. */
 bool block_name_overlap(const char *a, const char *b);
 
-/** Xen's number of a virtual disk as its name (51712: xvda, 51713: xvda1, 2048: sda, ...); false for others. */
+/** Xen's number of a virtual disk as its name (51712: xvda, 51713: xvda1, 2048: sda, ...); false
+ * for others. */
 bool frontend_from_devid(unsigned devid, char *ret_name);
 /** The other way round; false for what is no front end's name. */
 bool frontend_to_devid(const char *name, unsigned *ret_devid);
-/** The next front end to try after `index` others, by Qubes' order (i to z, then a to h) on the bus of that
- * prefix ("xvd", "vd"); false at the end. */
+/** The next front end to try after `index` others, by Qubes' order (i to z, then a to h) on the bus
+ * of that prefix ("xvd", "vd"); false at the end. */
 bool frontend_candidate(const char *prefix, unsigned index, char *ret_name);
 
 /* --- what a VM says, format-facts: names, sizes, modes --- */
 
-bool device_name_ok(const char *untrusted_name);        /* [a-z0-9-]{1,12} */
-bool device_description_ok(const char *untrusted_text); /* 1 to 255 bytes, printable UTF-8, a line */
-bool device_mode_ok(const char *untrusted_mode);        /* r or w */
+bool device_name_ok(const char *untrusted_name); /* [a-z0-9-]{1,12} */
+bool device_description_ok(
+    const char *untrusted_text);                 /* 1 to 255 bytes, printable UTF-8, a line */
+bool device_mode_ok(const char *untrusted_mode); /* r or w */
 bool device_size_ok(const char *untrusted_size, uint64_t *ret_bytes);
 bool device_path_ok(const char *untrusted_path); /* /dev/[a-z0-9/-]..., 64 at most */
-bool device_owner_ok(const char *untrusted_name); /* a VM's name that may be part of a file's name */
+bool device_owner_ok(
+    const char *untrusted_name); /* a VM's name that may be part of a file's name */
 
 /* --- what there is --- */
 
@@ -84,14 +87,14 @@ struct xen_disk {
 
 bool offer_equal(const struct offer *a, const struct offer *b);
 
-/** An offer from the values that a VM wrote; `untrusted_path` may be NULL (it is /dev/NAME then).  Returns 0;
- * -ENOENT when something has not been written (yet); -EINVAL when something is malformed; `ret_why` says
- * what it is. */
+/** An offer from the values that a VM wrote; `untrusted_path` may be NULL (it is /dev/NAME then).
+ * Returns 0; -ENOENT when something has not been written (yet); -EINVAL when something is
+ * malformed; `ret_why` says what it is. */
 int offer_check(const char *untrusted_name, const char *untrusted_description,
-                const char *untrusted_size, const char *untrusted_mode,
-                const char *untrusted_path, struct offer *ret_offer, const char **ret_why);
-/** Reads "/local/domain/B/backend/KIND/X/DEVID", as a VM's front end names its back end: 0 if it belongs to
- * that front end, else -EINVAL. */
+                const char *untrusted_size, const char *untrusted_mode, const char *untrusted_path,
+                struct offer *ret_offer, const char **ret_why);
+/** Reads "/local/domain/B/backend/KIND/X/DEVID", as a VM's front end names its back end: 0 if it
+ * belongs to that front end, else -EINVAL. */
 int backend_path_check(const char *untrusted_path, unsigned domain, unsigned devid,
                        unsigned *ret_backend);
 
@@ -120,17 +123,19 @@ struct kernel_devices {
 
 void kernel_devices_unref(struct kernel_devices *devices);
 
-/** Reads sysfs: dom0's devices but for those in use by the system (mounted, swap, held by others, all disks
- * of which a partition is, loop devices of images below `image_directory`).  0 or -errno. */
+/** Reads sysfs: dom0's devices but for those in use by the system (mounted, swap, held by others,
+ * all disks of which a partition is, loop devices of images below `image_directory`).  0 or -errno.
+ */
 int kernel_devices_read(const char *image_directory, struct kernel_devices **ret_devices);
 
 /** Reads what XenStore has of a domain; 0, or -errno of a broken connection. */
 int xen_domain_read(struct xenstore *store, unsigned id, struct xen_domain **ret_domain);
 
-/** Writes the empty value to a domain's qubes-block-devices key, so that others who watch it look again. */
+/** Writes the empty value to a domain's qubes-block-devices key, so that others who watch it look
+ * again. */
 int xen_disk_tell(const char *socket, unsigned domain, struct error *ret_error);
-/** Detaches a disk in XenStore itself: the back end is asked to close, within `seconds`, then both sides are
- * removed; with `force` whatever the VM does.  -ETIMEDOUT when it does not let go. */
+/** Detaches a disk in XenStore itself: the back end is asked to close, within `seconds`, then both
+ * sides are removed; with `force` whatever the VM does.  -ETIMEDOUT when it does not let go. */
 int xen_disk_detach(const char *socket, unsigned domain, unsigned devid, unsigned backend,
                     bool force, unsigned seconds, struct error *ret_error);
 
@@ -149,8 +154,9 @@ struct devices_listener {
 
 struct devices;
 
-/** Starts to follow kernel and XenStore (socket `xenstore`, NULL: as it is found; `without_xenstore`: never).
- * dom0's devices have been told once when it returns.  Returns 0 or -errno. */
+/** Starts to follow kernel and XenStore (socket `xenstore`, NULL: as it is found;
+ * `without_xenstore`: never). dom0's devices have been told once when it returns.  Returns 0 or
+ * -errno. */
 int devices_start(const char *image_directory, const char *xenstore, bool without_xenstore,
                   const struct devices_listener *listener, struct devices **ret_devices);
 /** Looks at everything anew, at once; waits until it is told. */
@@ -163,8 +169,8 @@ enum device_state { DEVICE_FREE, DEVICE_ATTACHED, DEVICE_STALE };
 
 /** One device of P/devices at one moment.  Immutable, reference-counted. */
 struct device {
-    unsigned references; /* atomic */
-    uint64_t identity;   /* while it lives under its name */
+    unsigned references;                 /* atomic */
+    uint64_t identity;                   /* while it lives under its name */
     char name[64 + 1 + DEVICE_NAME_MAX]; /* BACKEND:DEVICE */
     char backend[64];
     struct offer offer;
@@ -181,7 +187,7 @@ void device_unref(const struct device *device); /* NULL is fine */
 
 /** All devices.  Immutable, reference-counted. */
 struct device_list {
-    unsigned references;          /* atomic */
+    unsigned references;           /* atomic */
     const struct device **devices; /* sorted by name */
     size_t count;
 };
@@ -199,8 +205,8 @@ struct join_vm {
 };
 
 struct join {
-    const struct kernel_devices *kernel;   /* NULL: none */
-    struct xen_domain *const *domains; /* what XenStore has */
+    const struct kernel_devices *kernel; /* NULL: none */
+    struct xen_domain *const *domains;   /* what XenStore has */
     size_t domain_count;
     const struct join_vm *vms;
     size_t vm_count;
@@ -208,8 +214,8 @@ struct join {
     uint64_t *next_identity;
 };
 
-/** Joins all sources to one list.  A device that has not changed is the same object as in `before`; if none
- * has, `before` itself is given (with a reference).  0 or -ENOMEM. */
+/** Joins all sources to one list.  A device that has not changed is the same object as in `before`;
+ * if none has, `before` itself is given (with a reference).  0 or -ENOMEM. */
 int devices_join(const struct join *join, const struct device_list **ret_list);
 
 /** A device's file. */

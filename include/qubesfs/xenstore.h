@@ -2,8 +2,8 @@
 /*
  * XenStore: a connection to xenstored by its wire protocol, and a thread that follows it.
  *
- * Written here and not taken from libxenstore, whose calls have no time limit: with a xenstored that has
- * stopped they would hold their caller for ever.
+ * Written here and not taken from libxenstore, whose calls have no time limit: with a xenstored
+ * that has stopped they would hold their caller for ever.
  */
 #ifndef QUBESFS_XENSTORE_H
 #define QUBESFS_XENSTORE_H
@@ -17,25 +17,27 @@
 #define XENSTORE_VALUE_MAX 4096 /* bytes of a value, and of a request with its path */
 #define XENSTORE_NAMES_MAX 1000 /* names of a directory that are looked at */
 
-/** One connection.  Used by one thread at a time.  A request that gets no answer in time, or a broken
- * connection, makes it useless: each further call is -ENOTCONN, and it is only to be closed. */
+/** One connection.  Used by one thread at a time.  A request that gets no answer in time, or a
+ * broken connection, makes it useless: each further call is -ENOTCONN, and it is only to be closed.
+ */
 struct xenstore;
 
-/** Connects to the socket `path` (NULL: as libxenstore finds it, by XENSTORED_PATH, XENSTORED_RUNDIR or in
- * /var/run/xenstored, else the kernel's /dev/xen/xenbus).  Returns 0, or -ENOTCONN with the reason. */
+/** Connects to the socket `path` (NULL: as libxenstore finds it, by XENSTORED_PATH,
+ * XENSTORED_RUNDIR or in /var/run/xenstored, else the kernel's /dev/xen/xenbus).  Returns 0, or
+ * -ENOTCONN with the reason. */
 int xenstore_open(const char *path, struct xenstore **ret_store, struct error *ret_error);
 void xenstore_close(struct xenstore *store); /* NULL is fine */
 /** True once the connection is broken. */
 bool xenstore_is_lost(const struct xenstore *store);
 
 /*
- * Requests.  They return 0 or -errno as xenstored says: -ENOENT, -EACCES, -EAGAIN (a transaction met
- * another's change), -ENOSPC, ...; -EINVAL for a path or value that is too long; -ETIMEDOUT; -ENOTCONN.
- * What is read was written by a VM, perhaps: not to be trusted.
+ * Requests.  They return 0 or -errno as xenstored says: -ENOENT, -EACCES, -EAGAIN (a transaction
+ * met another's change), -ENOSPC, ...; -EINVAL for a path or value that is too long; -ETIMEDOUT;
+ * -ENOTCONN. What is read was written by a VM, perhaps: not to be trusted.
  */
 
-/** Reads a value of up to `size` - 1 bytes and puts a NUL behind it.  A longer one, or one with a NUL in
- * it, is -EINVAL. */
+/** Reads a value of up to `size` - 1 bytes and puts a NUL behind it.  A longer one, or one with a
+ * NUL in it, is -EINVAL. */
 int xenstore_read(struct xenstore *store, const char *path, char *ret_untrusted_value, size_t size);
 
 /** The names in a directory, sorted. */
@@ -44,8 +46,8 @@ struct xenstore_names {
     const char **names;
     size_t count;
 };
-/** Lists a directory; of more than XENSTORE_NAMES_MAX names, or more than fit into one answer (4096 bytes),
- * only some.  To be let go with xenstore_names_free, also after an error. */
+/** Lists a directory; of more than XENSTORE_NAMES_MAX names, or more than fit into one answer (4096
+ * bytes), only some.  To be let go with xenstore_names_free, also after an error. */
 int xenstore_list(struct xenstore *store, const char *path,
                   struct xenstore_names *ret_untrusted_names);
 void xenstore_names_free(struct xenstore_names *names);
@@ -72,7 +74,8 @@ int xenstore_begin(struct xenstore *store);
 int xenstore_commit(struct xenstore *store);
 void xenstore_abort(struct xenstore *store);
 
-/** Writes all of them or none, in a transaction that is tried again as often as another is in its way. */
+/** Writes all of them or none, in a transaction that is tried again as often as another is in its
+ * way. */
 int xenstore_write_all(struct xenstore *store, const struct xenstore_entry *entries, size_t count);
 
 /*
@@ -80,7 +83,8 @@ int xenstore_write_all(struct xenstore *store, const struct xenstore_entry *entr
  * can costs no memory, since there is never more than one event of a watch in the queue.
  */
 
-/** From now on a change of `path` or below it queues `token`; it is queued once at the beginning. */
+/** From now on a change of `path` or below it queues `token`; it is queued once at the beginning.
+ */
 int xenstore_watch(struct xenstore *store, const char *path, const char *token);
 int xenstore_unwatch(struct xenstore *store, const char *path, const char *token);
 /** Waits up to `milliseconds` (-1: for ever) for an event.  Returns 1 and the token (at least
@@ -92,14 +96,15 @@ int xenstore_next(struct xenstore *store, int milliseconds, int wake_fd, char *r
  * A thread that keeps a connection, and makes it anew (0.1 s to 2 s later) when it breaks.
  */
 
-/** All are called on the follower's thread.  Those that return an errno end the connection by it. */
+/** All are called on the follower's thread.  Those that return an errno end the connection by it.
+ */
 struct xenstore_listener {
     void *cookie;
     /** There is a connection: set watches, read. */
     int (*connected)(void *cookie, struct xenstore *store);
     int (*event)(void *cookie, struct xenstore *store, const char *token);
-    /** After all events that have come, and when the time that it gave has passed.  `ret_milliseconds`: when
-     * it is to be called next, -1: with the next event. */
+    /** After all events that have come, and when the time that it gave has passed.
+     * `ret_milliseconds`: when it is to be called next, -1: with the next event. */
     int (*settle)(void *cookie, struct xenstore *store, int *ret_milliseconds);
     /** It is broken, or could not be made; told once until there is another one. */
     void (*disconnected)(void *cookie, const struct error *error);

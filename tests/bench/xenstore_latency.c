@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * xenstore_latency MOUNT ROUNDS DOMAIN...: how long from a change of a domain's device in XenStore to inotify.
- * Each domain offers a device "sda" already, and bears the name `vmDOMAIN`.  In turn, so that none comes more
- * than five times in a second.  Prints median and the slowest twentieth and hundredth, in milliseconds.
+ * xenstore_latency MOUNT ROUNDS DOMAIN...: how long from a change of a domain's device in XenStore
+ * to inotify. Each domain offers a device "sda" already, and bears the name `vmDOMAIN`.  In turn,
+ * so that none comes more than five times in a second.  Prints median and the slowest twentieth and
+ * hundredth, in milliseconds.
  */
 #include <poll.h>
 #include <stdint.h>
@@ -84,7 +85,8 @@ int main(int argc, char **argv)
         while (read(inotify[which], drop, sizeof(drop)) > 0)
             ;
         size = snprintf(value, sizeof(value), "%d", 2000 + round);
-        snprintf(path, sizeof(path), "/local/domain/%s/qubes-block-devices/sda/size", argv[which + 3]);
+        snprintf(path, sizeof(path), "/local/domain/%s/qubes-block-devices/sda/size",
+                 argv[which + 3]);
         began = last[which] = now_ns();
         if (!xs_write(store, XBT_NULL, path, value, (unsigned)size)) {
             perror(path);
@@ -99,6 +101,7 @@ int main(int argc, char **argv)
     if (count == 0)
         return 1;
     qsort(took, (size_t)count, sizeof(*took), by_value);
-    printf("%.2f %.2f %.2f %d\n", took[count / 2], took[count * 95 / 100], took[count * 99 / 100], lost);
+    printf("%.2f %.2f %.2f %d\n", took[count / 2], took[count * 95 / 100], took[count * 99 / 100],
+           lost);
     return 0;
 }

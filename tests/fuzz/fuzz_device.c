@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a VM says of its devices: names, values, the path of a back end; and what is made of them. */
+/* What a VM says of its devices: names, values, the path of a back end; and what is made of them.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -93,8 +93,8 @@ static void test_xen_knows_best(void **state)
     /* detached by xl: libvirt does not know it */
     struct domain_disk defined = {dom0, source, target, false};
     struct join_vm vms[] = {{"renamed", 5, &defined, 1}, {"qemu", 8, &defined, 1}};
-    struct join join = {.kernel = &kernel, .domains = domains, .domain_count = 2,
-                        .vms = vms, .vm_count = 1};
+    struct join join = {
+        .kernel = &kernel, .domains = domains, .domain_count = 2, .vms = vms, .vm_count = 1};
     const struct device_list *list = joined(&join);
 
     (void)state;
@@ -162,8 +162,9 @@ static void test_stale_unknown(void **state)
     list = joined(&join);
     expect(list, "sys-usb:sda", DEVICE_STALE, "work", "xvdi");
     device_render(list->devices[0], &text);
-    assert_string_equal(text.data, "backend=sys-usb\ndevice=/dev/sda\ndevnum=8:0\ndescription=\nsize=\n"
-                                   "mode=w\nstate=stale\nattached=work\nfrontend=xvdi\n");
+    assert_string_equal(text.data,
+                        "backend=sys-usb\ndevice=/dev/sda\ndevnum=8:0\ndescription=\nsize=\n"
+                        "mode=w\nstate=stale\nattached=work\nfrontend=xvdi\n");
     device_list_unref(list);
 }
 
@@ -171,7 +172,8 @@ static void test_reboot(void **state)
 {
     struct offer old[] = {offer("sda")}, new[] = {offer("sdb")};
     struct xen_domain first = {.id = 9, .order = 1, .name = "usb", .offers = old, .offer_count = 1};
-    struct xen_domain second = {.id = 4, .order = 2, .name = "usb", .offers = new, .offer_count = 1};
+    struct xen_domain second = {
+        .id = 4, .order = 2, .name = "usb", .offers = new, .offer_count = 1};
     struct xen_domain *domains[] = {&second, &first};
     struct join join = {.domains = domains, .domain_count = 2};
     const struct device_list *list = joined(&join);
@@ -185,8 +187,8 @@ static void test_reboot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_offers),        cmocka_unit_test(test_xen_knows_best),
-        cmocka_unit_test(test_stale),         cmocka_unit_test(test_stale_unknown),
+        cmocka_unit_test(test_offers), cmocka_unit_test(test_xen_knows_best),
+        cmocka_unit_test(test_stale),  cmocka_unit_test(test_stale_unknown),
         cmocka_unit_test(test_reboot),
     };
 

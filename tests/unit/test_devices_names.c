@@ -18,19 +18,32 @@ static void test_parse(void **state)
         const char *name, *prefix;
         int controller, disk, partition;
     } good[] = {
-        {"sda", "sd", -1, 0, -1},           {"sda1", "sd", -1, 0, 1},
-        {"sdaa", "sd", -1, 26, -1},         {"sdaa10", "sd", -1, 26, 10},
-        {"xvdi", "xvd", -1, 8, -1},         {"loop5", "loop", -1, 5, -1},
-        {"loop5p3", "loop", -1, 5, 3},      {"mmcblk0p1", "mmcblk", -1, 0, 1},
-        {"nvme0n1", "nvme", 0, 1, -1},      {"nvme1n2p3", "nvme", 1, 2, 3},
-        {"md127p1", "md", -1, 127, 1},      {"md1", "md", -1, 1, -1},
-        {"dm-12", "dm-", -1, 12, -1},       {"sr0", "sr", -1, 0, -1},
-        {"nbd0p2", "nbd", -1, 0, 2},        {"vdb", "vd", -1, 1, -1},
+        {"sda", "sd", -1, 0, -1},      {"sda1", "sd", -1, 0, 1},
+        {"sdaa", "sd", -1, 26, -1},    {"sdaa10", "sd", -1, 26, 10},
+        {"xvdi", "xvd", -1, 8, -1},    {"loop5", "loop", -1, 5, -1},
+        {"loop5p3", "loop", -1, 5, 3}, {"mmcblk0p1", "mmcblk", -1, 0, 1},
+        {"nvme0n1", "nvme", 0, 1, -1}, {"nvme1n2p3", "nvme", 1, 2, 3},
+        {"md127p1", "md", -1, 127, 1}, {"md1", "md", -1, 1, -1},
+        {"dm-12", "dm-", -1, 12, -1},  {"sr0", "sr", -1, 0, -1},
+        {"nbd0p2", "nbd", -1, 0, 2},   {"vdb", "vd", -1, 1, -1},
     };
-    static const char *const bad[] = {"",       "sd",        "xvd",      "loop",   "loopp1",
-                                      "loop0p", "sda-",      "mmcblk0boot0", "dm-crypt", "md",
-                                      "nvme0",  "nvme0n1p",  "sd1",      "sda1p1", "dm-0p1",
-                                      "loop99999999999999", "sdaaaaaaaaaaaa"};
+    static const char *const bad[] = {"",
+                                      "sd",
+                                      "xvd",
+                                      "loop",
+                                      "loopp1",
+                                      "loop0p",
+                                      "sda-",
+                                      "mmcblk0boot0",
+                                      "dm-crypt",
+                                      "md",
+                                      "nvme0",
+                                      "nvme0n1p",
+                                      "sd1",
+                                      "sda1p1",
+                                      "dm-0p1",
+                                      "loop99999999999999",
+                                      "sdaaaaaaaaaaaa"};
     struct block_name parts;
 
     (void)state;
@@ -51,9 +64,9 @@ static void test_numbers(void **state)
         const char *name;
         unsigned major, minor;
     } known[] = {
-        {"sda", 8, 0},     {"sda1", 8, 1},      {"sdp", 8, 240},   {"sdq", 65, 0},
+        {"sda", 8, 0},      {"sda1", 8, 1},     {"sdp", 8, 240},    {"sdq", 65, 0},
         {"sdaa1", 65, 161}, {"sdiv", 135, 240}, {"xvdi", 202, 128}, {"mmcblk1p2", 179, 10},
-        {"md1", 9, 1},     {"dm-12", 253, 12},  {"loop5", 7, 5},   {"sr1", 11, 1},
+        {"md1", 9, 1},      {"dm-12", 253, 12}, {"loop5", 7, 5},    {"sr1", 11, 1},
     };
     /* given one after the other by the kernel: the name says nothing */
     static const char *const unknown[] = {"loop5p3", "md127p1", "nvme0n1p1", "vda", "nbd0", "sdiw"};
@@ -79,9 +92,14 @@ static void test_frontends(void **state)
     static const struct {
         unsigned devid;
         const char *name;
-    } both[] = {{51712, "xvda"},          {51713, "xvda1"},          {51840, "xvdi"},
-                {51952, "xvdp"},          {(1u << 28) | 16 << 8, "xvdq"},
-                {(1u << 28) | 26 << 8, "xvdaa"}, {2048, "sda"},      {2049, "sda1"}};
+    } both[] = {{51712, "xvda"},
+                {51713, "xvda1"},
+                {51840, "xvdi"},
+                {51952, "xvdp"},
+                {(1u << 28) | 16 << 8, "xvdq"},
+                {(1u << 28) | 26 << 8, "xvdaa"},
+                {2048, "sda"},
+                {2049, "sda1"}};
     char name[DEVICE_FRONTEND_MAX], first[DEVICE_FRONTEND_MAX];
     unsigned devid, count = 0;
 
@@ -163,8 +181,8 @@ static void test_backend_paths(void **state)
     unsigned backend = 77;
 
     (void)state;
-    assert_int_equal(
-        backend_path_check("/local/domain/3/backend/vbd/5/51712", 5, 51712, &backend), 0);
+    assert_int_equal(backend_path_check("/local/domain/3/backend/vbd/5/51712", 5, 51712, &backend),
+                     0);
     assert_int_equal(backend, 3);
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(backend_path_check(bad[i], 5, 51712, &backend), -EINVAL);
@@ -173,8 +191,8 @@ static void test_backend_paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),     cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_frontends), cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_parse),         cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_frontends),     cmocka_unit_test(test_checks),
         cmocka_unit_test(test_backend_paths),
     };
 

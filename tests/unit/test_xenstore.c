@@ -312,8 +312,10 @@ static void test_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_requests), TEST(test_too_long), TEST(test_transaction), TEST(test_silent),
-        TEST(test_garbage),  TEST(test_flood),    TEST(test_follow),      cmocka_unit_test(test_nobody),
+        TEST(test_requests),    TEST(test_too_long),
+        TEST(test_transaction), TEST(test_silent),
+        TEST(test_garbage),     TEST(test_flood),
+        TEST(test_follow),      cmocka_unit_test(test_nobody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * guest XENSTORED_PID DOMAIN: speaks with xenstored over the domain's ring, so with that guest's rights.
+ * guest XENSTORED_PID DOMAIN: speaks with xenstored over the domain's ring, so with that guest's
+ * rights.
  *
- * Each line of its input is one request, its answer a line of output ("error ENOENT" where it failed):
- *     read PATH | write PATH VALUE | mkdir PATH | rm PATH
- *     flood COUNT PATH...     COUNT writes of other values, in turn to each PATH, as fast as it goes
- *     hold SECONDS PATH...    the same until so long after, 10000 a second at most
- * In VALUE, \xNN is a byte.  The environment has XENSTORE_DOMAINS.
+ * Each line of its input is one request, its answer a line of output ("error ENOENT" where it
+ * failed): read PATH | write PATH VALUE | mkdir PATH | rm PATH flood COUNT PATH...     COUNT writes
+ * of other values, in turn to each PATH, as fast as it goes hold SECONDS PATH...    the same until
+ * so long after, 10000 a second at most In VALUE, \xNN is a byte.  The environment has
+ * XENSTORE_DOMAINS.
  */
 #include <ctype.h>
 #include <errno.h>

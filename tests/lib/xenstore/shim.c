@@ -3,14 +3,12 @@
  * Preloaded into Xen 4.17's C xenstored, so that it runs where there is no Xen.
  *
  * xenstored needs four things of the hypervisor and the dom0 kernel; each is played here:
- *   libxenctrl    xc_domain_getinfo   a domain N exists while the file $XENSTORE_DOMAINS/N does; its first
- *                                     byte is its state: r runs (also when empty), s shut down, c crashed,
- *                                     d dying.  Domain 0 always exists.
- *   libxengnttab  a granted page      the file $XENSTORE_DOMAINS/N.ring, so that another program can play
- *                                     the guest's side of the ring (guest.c)
- *   libxenevtchn  event channels      an eventfd; all of them are raised by SIGUSR1, after which xenstored
- *                                     looks at each ring and, as on a domain's end, at all domains
- *   xsd_port, xsd_kva                 a memfd each
+ *   libxenctrl    xc_domain_getinfo   a domain N exists while the file $XENSTORE_DOMAINS/N does;
+ * its first byte is its state: r runs (also when empty), s shut down, c crashed, d dying.  Domain 0
+ * always exists. libxengnttab  a granted page      the file $XENSTORE_DOMAINS/N.ring, so that
+ * another program can play the guest's side of the ring (guest.c) libxenevtchn  event channels an
+ * eventfd; all of them are raised by SIGUSR1, after which xenstored looks at each ring and, as on a
+ * domain's end, at all domains xsd_port, xsd_kva                 a memfd each
  */
 #include <dlfcn.h>
 #include <errno.h>
