@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "qubesfs/sorted.h"
+
 /* Sorted by strcmp. */
 static const char *const common_words[] = {
     "",
@@ -82,22 +84,16 @@ static const char *const common_words[] = {
     "yellow",
 };
 
+static const char *word_at(const void *list, size_t index)
+{
+    return ((const char *const *)list)[index];
+}
+
 static const char *common_word(const char *string)
 {
-    size_t low = 0, high = ARRAY_SIZE(common_words);
+    size_t index = sorted_find(common_words, ARRAY_SIZE(common_words), string, word_at);
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(common_words[middle], string);
-
-        if (order == 0)
-            return common_words[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
+    return index != SIZE_MAX ? common_words[index] : NULL;
 }
 
 /* The block being filled.  Filled twice: first with base NULL, which only counts. */

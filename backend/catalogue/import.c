@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "qubesfs/sorted.h"
+
 void import_note(const struct import_pass *pass, const struct import_vm *vm, const char *format,
                  ...)
 {
@@ -208,22 +210,9 @@ const struct catalogue_import_vm *catalogue_import_vm(const struct catalogue_imp
     return index < import->count ? &import->vms[index].shown : NULL;
 }
 
-static const struct import_vm *find_path(const struct catalogue_import *import, const char *path)
+static const char *path_at(const void *list, size_t index)
 {
-    size_t low = 0, high = import->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(import->by_path[middle]->shown.backup_path, path);
-
-        if (order == 0)
-            return import->by_path[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
+    return ((const struct import_vm *const *)list)[index]->shown.backup_path;
 }
 
 const struct catalogue_import_vm *catalogue_import_find(const struct catalogue_import *import,
@@ -242,11 +231,12 @@ const struct catalogue_import_vm *catalogue_import_find(const struct catalogue_i
             return NULL;
         memcpy(path, untrusted_path, length);
         memcpy(path + length, "/", 2);
-        const struct import_vm *vm = find_path(import, path);
+        size_t index = sorted_find(import->by_path, import->count, path, path_at);
 
         /* the archive of dom0's home has no slash at its end */
-        if (vm && (!is_end || vm->shown.vm_class == VM_CLASS_ADMIN))
-            return &vm->shown;
+        if (index != SIZE_MAX &&
+            (!is_end || import->by_path[index]->shown.vm_class == VM_CLASS_ADMIN))
+            return &import->by_path[index]->shown;
         if (is_end)
             return NULL;
         length++;

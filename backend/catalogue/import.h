@@ -60,8 +60,8 @@ struct catalogue_import {
     struct import_vm *vms; /* sorted by name */
     size_t count;
     const struct import_vm **by_path; /* the same, sorted by backup_path */
-    struct text told;    /* "VM<TAB>note" lines until they are shared out */
-    struct text general; /* lines about no VM alone */
+    struct text told;                 /* "VM<TAB>note" lines until they are shared out */
+    struct text general;              /* lines about no VM alone */
 };
 
 /** The host's catalogue of one moment. */
@@ -136,6 +136,8 @@ const char *import_kernel(const struct import_pass *pass, struct conversion *mad
                           const struct import_vm *vm, const char *untrusted_kernel);
 /** True if the text has no control characters but tabs and newlines. */
 bool import_text_ok(const char *untrusted_text);
+/** The VM that is restored under that name, or NULL; once all names are settled. */
+const struct import_vm *import_restored(const struct import_pass *pass, const char *new_name);
 /** The qid of the VM that will have that name on the host; -1: none. */
 int import_qid_of(const struct import_pass *pass, const char *name);
 

@@ -110,14 +110,6 @@ void import_host_free(struct import_host *host)
     host->document = NULL;
 }
 
-static const struct catalogue_pool *find_pool(const struct reading *host, const char *name)
-{
-    for (size_t i = 0; i < host->pool_count; i++)
-        if (strcmp(host->pools[i].name, name) == 0)
-            return &host->pools[i];
-    return NULL;
-}
-
 int import_choose_pool(const struct import_host *host, struct arena *arena,
                        struct import_pool *ret_pool, struct error *ret_error)
 {
@@ -129,7 +121,7 @@ int import_choose_pool(const struct import_host *host, struct arena *arena,
 
     if (!name || is_none(name))
         name = "varlibqubes";
-    pool = find_pool(reading, name);
+    pool = catalogue_pool_find(reading->pools, reading->pool_count, name);
     /* Qubes has that one always */
     if (!pool && strcmp(name, "varlibqubes") != 0)
         return error_set(

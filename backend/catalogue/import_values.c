@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "properties.h"
+#include "qubesfs/sorted.h"
 
 const char *import_global(const struct import_pass *pass, const char *name)
 {
@@ -46,22 +46,22 @@ bool import_text_ok(const char *untrusted_text)
     return true;
 }
 
+static const char *new_name_at(const void *list, size_t index)
+{
+    return ((struct import_vm *const *)list)[index]->shown.new_name;
+}
+
+const struct import_vm *import_restored(const struct import_pass *pass, const char *new_name)
+{
+    size_t index = sorted_find(pass->restored, pass->restored_count, new_name, new_name_at);
+
+    return index != SIZE_MAX ? pass->restored[index] : NULL;
+}
+
 int import_qid_of(const struct import_pass *pass, const char *name)
 {
     const struct draft *there = reading_by_name(&pass->host->reading, name);
+    const struct import_vm *vm = there ? NULL : import_restored(pass, name);
 
-    if (there)
-        return there->qid;
-    for (size_t low = 0, high = pass->restored_count; low < high;) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(pass->restored[middle]->shown.new_name, name);
-
-        if (order == 0)
-            return pass->restored[middle]->qid;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return -1;
+    return there ? there->qid : vm ? vm->qid : -1;
 }

@@ -36,29 +36,13 @@ static void add_volume(struct conversion *made, xmlNode *list, const struct volu
         add_attribute(made, element, "size", arena_printf(made->arena, "%" PRIu64, volume->size));
 }
 
-static const struct catalogue_volume *volume_of(const struct draft *draft, const char *name)
-{
-    for (size_t i = 0; i < draft->volume_count; i++)
-        if (strcmp(draft->volumes[i].name, name) == 0)
-            return &draft->volumes[i];
-    return NULL;
-}
-
-static const struct catalogue_pool *host_pool(const struct import_pass *pass, const char *name)
-{
-    const struct reading *host = &pass->host->reading;
-
-    for (size_t i = 0; name && i < host->pool_count; i++)
-        if (strcmp(host->pools[i].name, name) == 0)
-            return &host->pools[i];
-    return NULL;
-}
-
 /* The id that a volume of this name has in the pool of its source. */
 static const char *id_in_pool(const struct import_pass *pass, struct conversion *made,
                               const struct import_vm *vm, const char *volume, const char *pool_name)
 {
-    const struct catalogue_pool *pool = host_pool(pass, pool_name);
+    const struct reading *host = &pass->host->reading;
+    const struct catalogue_pool *pool =
+        catalogue_pool_find(host->pools, host->pool_count, pool_name);
     const char *group =
         pool ? name_value_find(pool->options, pool->option_count, "volume_group") : NULL;
 
@@ -73,7 +57,8 @@ static struct volume snapshot(const struct import_pass *pass, struct conversion 
                               const struct import_vm *vm, const char *volume, const char *relative)
 {
     const struct draft *there = reading_by_name(&pass->host->reading, relative);
-    const struct catalogue_volume *source = there ? volume_of(there, volume) : NULL;
+    const struct catalogue_volume *source =
+        there ? catalogue_volume_find(there->volumes, there->volume_count, volume) : NULL;
     bool is_app = vm->shown.vm_class == VM_CLASS_DISP && strcmp(volume, "private") == 0;
     struct volume made_volume = {.name = volume, .pool = pass->import->pool.name};
 
@@ -93,19 +78,19 @@ static struct volume snapshot(const struct import_pass *pass, struct conversion 
 static const char *base_of(const struct import_pass *pass, const char *relative)
 {
     const struct draft *there = reading_by_name(&pass->host->reading, relative);
+    const struct import_vm *restored = there ? NULL : import_restored(pass, relative);
 
     if (there && there->template_name)
         return there->template_name;
-    for (size_t i = 0; !there && i < pass->restored_count; i++)
-        if (strcmp(pass->restored[i]->shown.new_name, relative) == 0 &&
-            pass->restored[i]->template.name)
-            return pass->restored[i]->template.name;
+    if (restored && restored->template.name)
+        return restored->template.name;
     return import_global(pass, "default_template");
 }
 
 static uint64_t size_of(const struct import_vm *vm, unsigned index, const char *name)
 {
-    const struct catalogue_volume *promised = volume_of(vm->target, name);
+    const struct catalogue_volume *promised =
+        catalogue_volume_find(vm->target->volumes, vm->target->volume_count, name);
 
     if (index < ARRAY_SIZE(vm->sizes) && vm->sizes[index] > 0)
         return vm->sizes[index];

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "qubesfs/sorted.h"
+
 const char *vm_class_name(enum vm_class vm_class)
 {
     static const char *const names[] = {
@@ -67,22 +69,14 @@ void catalogue_unref(const struct catalogue *catalogue)
     free(own);
 }
 
+static const char *entry_name(const void *list, size_t index)
+{
+    return ((const struct catalogue_entry *const *)list)[index]->name;
+}
+
 size_t catalogue_index(const struct catalogue *catalogue, const char *name)
 {
-    size_t low = 0, high = catalogue->entry_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(catalogue->entries[middle]->name, name);
-
-        if (order == 0)
-            return middle;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return SIZE_MAX;
+    return sorted_find(catalogue->entries, catalogue->entry_count, name, entry_name);
 }
 
 const struct catalogue_entry *catalogue_find(const struct catalogue *catalogue, const char *name)
@@ -92,21 +86,33 @@ const struct catalogue_entry *catalogue_find(const struct catalogue *catalogue, 
     return index != SIZE_MAX ? catalogue->entries[index] : NULL;
 }
 
+static const char *pair_name(const void *list, size_t index)
+{
+    return ((const struct name_value *)list)[index].name;
+}
+
 const char *name_value_find(const struct name_value *list, size_t count, const char *name)
 {
-    size_t low = 0, high = count;
+    size_t index = sorted_find(list, count, name, pair_name);
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(list[middle].name, name);
+    return index != SIZE_MAX ? list[index].value : NULL;
+}
 
-        if (order == 0)
-            return list[middle].value;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
+const struct catalogue_volume *catalogue_volume_find(const struct catalogue_volume *volumes,
+                                                     size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(volumes[i].name, name) == 0)
+            return &volumes[i];
+    return NULL;
+}
+
+const struct catalogue_pool *catalogue_pool_find(const struct catalogue_pool *pools, size_t count,
+                                                 const char *name)
+{
+    for (size_t i = 0; name && i < count; i++)
+        if (strcmp(pools[i].name, name) == 0)
+            return &pools[i];
     return NULL;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "qubesfs/log.h"
+#include "qubesfs/sorted.h"
 
 int reading_refuse(struct reading *reading, const xmlNode *where, const char *format, ...)
 {
@@ -134,21 +135,16 @@ const struct draft *reading_by_qid(const struct reading *reading, int qid)
                                                                           : NULL;
 }
 
+static const char *draft_name(const void *list, size_t index)
+{
+    return ((struct draft *const *)list)[index]->name;
+}
+
 const struct draft *reading_by_name(const struct reading *reading, const char *name)
 {
-    size_t low = 0, high = reading->draft_count;
+    size_t index = sorted_find(reading->by_name, reading->draft_count, name, draft_name);
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (strcmp(reading->by_name[middle]->name, name) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < reading->draft_count && strcmp(reading->by_name[low]->name, name) == 0
-               ? reading->by_name[low]
-               : NULL;
+    return index != SIZE_MAX ? reading->by_name[index] : NULL;
 }
 
 void reading_uuid(struct reading *reading, struct draft *draft, const char *untrusted_uuid)

@@ -53,19 +53,12 @@ static unsigned number(const struct catalogue_entry *entry, const char *name,
     return parsed > most ? most : (unsigned)parsed;
 }
 
-static const struct catalogue_pool *find_pool(const struct catalogue *catalogue, const char *name)
-{
-    for (size_t i = 0; name && i < catalogue->pool_count; i++)
-        if (strcmp(catalogue->pools[i].name, name) == 0)
-            return &catalogue->pools[i];
-    return NULL;
-}
-
 /* R4: a volume's pool says where its bytes are (format: docs/FORMAT.md, storage of R4). */
 static char *pool_path(const struct host *host, const struct catalogue *catalogue,
                        const struct catalogue_volume *volume)
 {
-    const struct catalogue_pool *pool = find_pool(catalogue, volume->pool);
+    const struct catalogue_pool *pool =
+        catalogue_pool_find(catalogue->pools, catalogue->pool_count, volume->pool);
     const char *directory = "/var/lib/qubes";
 
     if (!volume->vid)
@@ -157,8 +150,8 @@ static void set_pci(const struct catalogue_entry *entry, struct definition_parts
     }
     parts->definition.pci = parts->pci;
     parts->definition.e820_host =
-        parts->definition.pci_count > 0 && !(pref(entry, "pci_e820_host") &&
-                                             !is_true(pref(entry, "pci_e820_host")));
+        parts->definition.pci_count > 0 &&
+        !(pref(entry, "pci_e820_host") && !is_true(pref(entry, "pci_e820_host")));
 }
 
 static const char *kernel_options(const struct catalogue_entry *entry,

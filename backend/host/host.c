@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "edits.h"
+#include "qubesfs/sorted.h"
 
 #define COMMAND_THREADS 256
 #define REFRESH_SECONDS 10
@@ -38,22 +39,16 @@ const struct host_snapshot *host_snapshot(struct host *host)
     return host_snapshot_ref(host->snapshot);
 }
 
+static const char *vm_name(const void *list, size_t index)
+{
+    return ((const struct vm *const *)list)[index]->name;
+}
+
 const struct vm *host_find_vm(const struct host_snapshot *snapshot, const char *name)
 {
-    size_t low = 0, high = snapshot->vm_count;
+    size_t index = sorted_find(snapshot->vms, snapshot->vm_count, name, vm_name);
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(snapshot->vms[middle]->name, name);
-
-        if (order == 0)
-            return snapshot->vms[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
+    return index != SIZE_MAX ? snapshot->vms[index] : NULL;
 }
 
 bool host_has_hypervisor(const struct host *host)

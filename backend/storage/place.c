@@ -10,21 +10,10 @@
 #include "qubesfs/cleanup.h"
 #include "qubesfs/storage.h"
 
-static const struct catalogue_volume *find_volume(const struct catalogue_entry *entry,
-                                                  const char *name)
+static const struct catalogue_pool *pool_of(const struct catalogue *catalogue,
+                                            const struct catalogue_volume *volume)
 {
-    for (size_t i = 0; i < entry->volume_count; i++)
-        if (strcmp(entry->volumes[i].name, name) == 0)
-            return &entry->volumes[i];
-    return NULL;
-}
-
-static const struct catalogue_pool *find_pool(const struct catalogue *catalogue, const char *name)
-{
-    for (size_t i = 0; name && i < catalogue->pool_count; i++)
-        if (strcmp(catalogue->pools[i].name, name) == 0)
-            return &catalogue->pools[i];
-    return NULL;
+    return catalogue_pool_find(catalogue->pools, catalogue->pool_count, volume->pool);
 }
 
 static PRINTF(2, 3) int set_path(struct storage_place *place, const char *pattern, ...)
@@ -85,7 +74,7 @@ static int locate_r4(const char *root, const struct catalogue *catalogue,
                      const struct catalogue_entry *entry, const struct catalogue_volume *volume,
                      struct storage_place *place, struct error *ret_error)
 {
-    const struct catalogue_pool *pool = find_pool(catalogue, volume->pool);
+    const struct catalogue_pool *pool = pool_of(catalogue, volume);
     const char *driver = pool && pool->driver ? pool->driver : "";
     const char *directory =
         pool ? name_value_find(pool->options, pool->option_count, "dir_path") : NULL;
@@ -114,13 +103,14 @@ int storage_locate(const char *root, const char *directory, const struct catalog
                    const struct catalogue_entry *entry, const char *name,
                    struct storage_place *ret_place, struct error *ret_error)
 {
-    const struct catalogue_volume *volume = find_volume(entry, name);
+    const struct catalogue_volume *volume =
+        catalogue_volume_find(entry->volumes, entry->volume_count, name);
     int result;
 
     *ret_place = (struct storage_place){STORAGE_FILE, NULL};
     if (catalogue->form == CATALOGUE_R3)
         result = locate_r3(root, directory, entry, name, ret_place);
-    else if (volume && find_pool(catalogue, volume->pool))
+    else if (volume && pool_of(catalogue, volume))
         return locate_r4(root, catalogue, entry, volume, ret_place, ret_error);
     else if (entry->volume_count > 0 && !volume)
         return error_set(ret_error, -ENOENT, "%s has no volume %s", entry->name, name);

@@ -128,6 +128,12 @@ const struct catalogue_entry *catalogue_find(const struct catalogue *catalogue, 
 /** A pref's, service's or global's value in a sorted list, or NULL. */
 const char *name_value_find(const struct name_value *list, size_t count, const char *name);
 
+/** The volume or the pool (whose name may be NULL) of that name, or NULL; lists in any order. */
+const struct catalogue_volume *catalogue_volume_find(const struct catalogue_volume *volumes,
+                                                     size_t count, const char *name);
+const struct catalogue_pool *catalogue_pool_find(const struct catalogue_pool *pools, size_t count,
+                                                 const char *name);
+
 /**
  * Parses a document (untrusted until then) of `length` bytes into `ret_catalogue`, to be let go
  * with catalogue_unref.  `previous` (may be NULL) is the catalogue before: entries that are the

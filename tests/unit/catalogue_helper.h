@@ -101,6 +101,20 @@ static inline const char *service(const struct catalogue *catalogue, const char 
     return name_value_find(entry->services, entry->service_count, name);
 }
 
+/* Compares with a file below tests/golden byte for byte; GOLDEN=write makes it anew, to be looked
+ * at before it is kept. */
+static inline void compare_golden(const char *made, const char *name)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "tests/golden/%s", name);
+    if (getenv("GOLDEN"))
+        write_file(path, made);
+    char *wanted CLEANUP_FREE = slurp(path);
+
+    assert_string_equal(made, wanted);
+}
+
 /* A text that may be NULL on either side. */
 #define assert_text(text, wanted)                                                                  \
     do {                                                                                           \

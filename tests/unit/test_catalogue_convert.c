@@ -31,18 +31,6 @@ static char *export(const char *document, enum catalogue_form form,
     return made;
 }
 
-static void compare(const char *made, const char *name)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "tests/golden/catalogue/%s", name);
-    if (getenv("GOLDEN"))
-        write_file(path, made);
-    char *wanted CLEANUP_FREE = slurp(path);
-
-    assert_string_equal(made, wanted);
-}
-
 static void golden(void **state)
 {
     char *r3 CLEANUP_FREE = slurp("tests/data/r3.xml"),
@@ -52,10 +40,10 @@ static void golden(void **state)
     char *to_r3 CLEANUP_FREE = export(r4, CATALOGUE_R3, r3_marks, ARRAY_SIZE(r3_marks), &other);
 
     (void)state;
-    compare(to_r4, "r3-to-r4.xml");
-    compare(left_out, "r3-to-r4.left-out");
-    compare(to_r3, "r4-to-r3.xml");
-    compare(other, "r4-to-r3.left-out");
+    compare_golden(to_r4, "catalogue/r3-to-r4.xml");
+    compare_golden(left_out, "catalogue/r3-to-r4.left-out");
+    compare_golden(to_r3, "catalogue/r4-to-r3.xml");
+    compare_golden(other, "catalogue/r4-to-r3.left-out");
 }
 
 static const char *or_none(const char *text)

@@ -7,18 +7,6 @@
 
 #define NOW 1500000000
 
-static void compare(const char *made, const char *name)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "tests/golden/firewall/%s", name);
-    if (getenv("GOLDEN"))
-        write_file(path, made);
-    char *wanted CLEANUP_FREE = slurp(path);
-
-    assert_string_equal(made, wanted);
-}
-
 static char *convert(const char *document, enum catalogue_form form, char **ret_left_out)
 {
     char *made = NULL;
@@ -50,10 +38,10 @@ static void golden(void **state)
         char *document CLEANUP_FREE = slurp(path), *left_out CLEANUP_FREE = NULL;
         char *made CLEANUP_FREE = convert(document, files[i].form, &left_out);
 
-        snprintf(name, sizeof(name), "%s.xml", files[i].to);
-        compare(made, name);
-        snprintf(name, sizeof(name), "%s.left-out", files[i].to);
-        compare(left_out, name);
+        snprintf(name, sizeof(name), "firewall/%s.xml", files[i].to);
+        compare_golden(made, name);
+        snprintf(name, sizeof(name), "firewall/%s.left-out", files[i].to);
+        compare_golden(left_out, name);
     }
 }
 

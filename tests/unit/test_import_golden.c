@@ -6,18 +6,6 @@
  */
 #include "import_helper.h"
 
-static void compare(const char *made, const char *name)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "tests/golden/import/%s", name);
-    if (getenv("GOLDEN"))
-        write_file(path, made);
-    char *wanted CLEANUP_FREE = slurp(path);
-
-    assert_string_equal(made, wanted);
-}
-
 /* New uuids are random: each becomes the first letters of its VM's name. */
 static char *hide_uuids(const char *document, const struct catalogue_import *import)
 {
@@ -86,10 +74,10 @@ static void one(const char *from, const char *host, const char *name)
     char *hidden CLEANUP_FREE = hide_uuids(after, import);
 
     catalogue_import_free(import);
-    snprintf(file, sizeof(file), "%s.xml", name);
-    compare(hidden, file);
-    snprintf(file, sizeof(file), "%s.told", name);
-    compare(said, file);
+    snprintf(file, sizeof(file), "import/%s.xml", name);
+    compare_golden(hidden, file);
+    snprintf(file, sizeof(file), "import/%s.told", name);
+    compare_golden(said, file);
 }
 
 static void golden(void **state)
