@@ -232,6 +232,18 @@ static int read_disks(struct xenstore *store, struct xen_domain *domain)
     return result;
 }
 
+/* It is kept as long as nothing changes: without the room that was not needed. */
+static void shrink(struct xen_domain *domain)
+{
+    struct offer *offers = reallocarray(domain->offers, domain->offer_count + 1, sizeof(*offers));
+    struct xen_disk *disks = reallocarray(domain->disks, domain->disk_count + 1, sizeof(*disks));
+
+    if (offers)
+        domain->offers = offers;
+    if (disks)
+        domain->disks = disks;
+}
+
 int domain_read(struct xenstore *store, unsigned id, uint64_t order, struct complaints *complaints,
                 struct xen_domain **ret_domain)
 {
@@ -253,6 +265,7 @@ int domain_read(struct xenstore *store, unsigned id, uint64_t order, struct comp
         result = read_disks(store, domain);
     if (result)
         goto err;
+    shrink(domain);
     *ret_domain = domain;
     return 0;
 
