@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "keeper.h"
+#include "qubesfs/disk.h"
 #include "qubesfs/log.h"
 #include "qubesfs/text.h"
 
@@ -59,43 +60,6 @@ static int open_directory(const struct backup_service *service, bool make)
     return fd < 0 ? -errno : fd;
 }
 
-static int write_all(int fd, const char *data, size_t length)
-{
-    while (length > 0) {
-        ssize_t done = write(fd, data, length);
-
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return -errno;
-        data += done;
-        length -= (size_t)done;
-    }
-    return fsync(fd) ? -errno : 0;
-}
-
-/* No plan's name begins with a dot. */
-static int replace(int directory, const char *name, const char *data, size_t length)
-{
-    static const char temporary[] = ".new";
-    int result;
-
-    (void)!unlinkat(directory, temporary, 0); /* of one that was cut off */
-    {
-        int fd CLEANUP_CLOSE = openat(directory, temporary,
-                                      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-        if (fd < 0)
-            return -errno;
-        result = write_all(fd, data, length);
-    }
-    if (result == 0 && renameat(directory, temporary, directory, name))
-        result = -errno;
-    if (result < 0)
-        unlinkat(directory, temporary, 0);
-    return result;
-}
-
 int saved_write(struct backup_plan *plan, struct error *ret_error)
 {
     struct backup_service *service = plan->service;
@@ -118,7 +82,7 @@ int saved_write(struct backup_plan *plan, struct error *ret_error)
     } else if (result == 0) {
         result = render(plan, &text);
         if (result == 0)
-            result = replace(directory, plan->name, text.data, text.length);
+            result = disk_replace(directory, plan->name, text.data, text.length);
     }
     if (result == 0 && fsync(directory))
         result = -errno;
