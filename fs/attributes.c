@@ -31,6 +31,8 @@ static uint64_t content_size(const struct subject *subject, const struct node_ty
     case NODE_VOLUME:
         return volume_size(subject, type, ret_blocks);
     case NODE_STREAM:
+        if (!(type->mode & 0444))
+            return 0;
         /* never 0: some tools copy nothing from a file of size 0 */
         if (backup_size(stream_plan(subject), subject->vm ? subject->vm->name : NULL, &size) ||
             size == 0)

@@ -120,6 +120,7 @@ static struct timespec changed_error(const struct subject *subject)
 
 static const struct node_type plan_children[] = {
     {.name = "backup", .kind = NODE_STREAM, .mode = 0600, .field = NOT_TOLD, .slow = true},
+    {.name = "verify", .kind = NODE_STREAM, .mode = 0200, .field = NOT_TOLD},
     {.name = "passphrase",
      .kind = NODE_LIST,
      .mode = 0200,

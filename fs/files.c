@@ -34,6 +34,7 @@ void handle_unref(struct handle *handle)
     node_unref(handle->node);
     pthread_mutex_unlock(&handle->fs->tree.lock);
     backup_stream_free(handle->stream);
+    backup_receiver_free(handle->receiver);
     volume_close(handle->volume);
     text_free(&handle->content);
     locked_free(handle->secret, SECRET_MAX);
@@ -43,7 +44,10 @@ void handle_unref(struct handle *handle)
 
 void handle_interrupt(struct handle *handle, uint64_t number)
 {
-    backup_stream_interrupt(handle->stream, (void *)(uintptr_t)number);
+    if (handle->stream)
+        backup_stream_interrupt(handle->stream, (void *)(uintptr_t)number);
+    if (handle->receiver)
+        backup_receiver_interrupt(handle->receiver, (void *)(uintptr_t)number);
 }
 
 struct handle *handle_new(struct fs *fs, struct node *node)
@@ -78,9 +82,6 @@ static int check_access(const struct node_type *type, int flags, const char **re
     *ret_why = "is only for writing";
     if (reads && !(type->mode & 0444))
         return -EACCES;
-    *ret_why = "can't be written: this version restores no backups";
-    if (writes && type->kind == NODE_STREAM)
-        return -EOPNOTSUPP;
     return 0;
 }
 
@@ -114,13 +115,18 @@ static int handle_fill(struct handle *handle, int flags)
         return handle->secret ? 0 : -ENOMEM;
     }
     subject_take(handle->fs, handle->node, &subject);
-    if (type->kind == NODE_STREAM)
-        result = backup_stream_new(stream_plan(&subject), subject.vm ? subject.vm->name : NULL,
-                                   &handle->stream);
-    else if (type->kind == NODE_VOLUME)
+    if (type->kind == NODE_STREAM) {
+        if (reads)
+            result = backup_stream_new(stream_plan(&subject), subject.vm ? subject.vm->name : NULL,
+                                       &handle->stream);
+        if (result == 0 && handle->writable)
+            result = backup_receiver_new(stream_plan(&subject), !(type->mode & 0444),
+                                         flags & O_APPEND, &handle->receiver);
+    } else if (type->kind == NODE_VOLUME) {
         result = volume_open(handle, &subject);
-    else if (type->render && (reads || type->kind == NODE_LIST) && !(flags & O_TRUNC))
+    } else if (type->render && (reads || type->kind == NODE_LIST) && !(flags & O_TRUNC)) {
         result = type->render(&subject, &handle->content);
+    }
     subject_free(&subject);
     return result ? result : text_status(&handle->content);
 }
@@ -261,6 +267,11 @@ void handles_init(struct fs *fs)
     the_fs = fs;
 }
 
+struct fs *the_mount(void)
+{
+    return the_fs;
+}
+
 void handles_close(struct fs *fs)
 {
     while (fs->handles)
@@ -307,6 +318,10 @@ void files_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
     (void)ino;
     switch (handle->node->type->kind) {
     case NODE_STREAM:
+        if (!handle->stream) { /* opened by the notifier, or only to be written */
+            fuse_reply_buf(request, NULL, 0);
+            return;
+        }
         read_stream(request, handle, size, offset);
         return;
     case NODE_VOLUME:

@@ -154,11 +154,12 @@ void entry_fill(struct fs *fs, struct node *node, struct fuse_entry_param *ret_e
 /* files.c: open files, reference-counted since a read may be interrupted while it is let go */
 struct handle *handle_ref(struct handle *handle);
 void handle_unref(struct handle *handle);
-/** Makes stream reads find their way back to this mount; before the first. */
+/** Makes streams' answers find their way back to this mount; before the first. */
 void handles_init(struct fs *fs);
+struct fs *the_mount(void);
 /** Closes what is still open when the mount has gone. */
 void handles_close(struct fs *fs);
-/** Gives up the stream read of that number. */
+/** Gives up the read, write or flush of a stream that has that number. */
 void handle_interrupt(struct handle *handle, uint64_t number);
 
 void files_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
@@ -171,6 +172,7 @@ void files_write(fuse_req_t request, fuse_ino_t ino, const char *data, size_t si
 /** Truncation of a node to `size`, of the open file `info` where it is given.  0 or -errno. */
 int files_truncate(fuse_req_t request, struct node *node, off_t size, struct fuse_file_info *info);
 void files_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
+void files_fsync(fuse_req_t request, fuse_ino_t ino, int data_only, struct fuse_file_info *info);
 void files_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
 
 /** Closes the directories that are still open when nobody answers any more. */

@@ -18,7 +18,8 @@ struct handle {
     struct text content;
     char *secret; /* SECRET_MAX bytes of locked memory in place of content, for a secret type */
     size_t secret_length;
-    struct backup_stream *stream;
+    struct backup_stream *stream;     /* of a stream that may be read */
+    struct backup_receiver *receiver; /* of one that may be written */
     struct open_volume *volume; /* set under the tree's lock */
     bool flushed;               /* closed at least once; guarded by the tree's lock */
 };

@@ -12,6 +12,7 @@
 #include "options.h"
 #include "qubesfs/clock.h"
 #include "qubesfs/log.h"
+#include "qubesfs/restore.h"
 #include "ready.h"
 #include "session.h"
 
@@ -92,6 +93,7 @@ static int start(struct fs *fs, const struct options *options, struct session **
     const struct backup_listener backup_listener = {fs, plan_file_changed};
     const struct host_snapshot *snapshot;
     char *state CLEANUP_FREE = NULL;
+    struct error error;
     int result;
 
     fs->started = clock_wall_unique();
@@ -99,11 +101,14 @@ static int start(struct fs *fs, const struct options *options, struct session **
     set_owner(fs);
     notifier_init(fs);
     handles_init(fs);
+    if (!options->state && asprintf(&state, "%s/var/lib/qubesfs", options->root) < 0)
+        return error_set(ret_error, -ENOMEM, "out of memory");
+    /* before anybody looks at the catalogue */
+    if (restore_recover(options->state ? options->state : state, options->store, &error))
+        log_error("a restore that was cut off is still there: %s", error.text);
     result = host_new(&host_options, &fs->host, ret_error);
     if (result)
         return result;
-    if (!options->state && asprintf(&state, "%s/var/lib/qubesfs", options->root) < 0)
-        return error_set(ret_error, -ENOMEM, "out of memory");
     result =
         backup_service_new(fs->host, options->root, options->store,
                            options->state ? options->state : state, &backup_listener, &fs->backups);
@@ -140,7 +145,7 @@ static int start(struct fs *fs, const struct options *options, struct session **
 }
 
 /*
- * Waiting requests first: writers, since they may block the notifier, and readers of streams, which
+ * Restores first, so that their writers hear that they were cancelled.  Then waiting requests: writers, since they may block the notifier, and readers of streams, which
  * so fail loudly.  Then the notifier, while the mount still answers it; then the mount.  What hangs
  * in a hypervisor ends with the process.
  */
@@ -148,6 +153,8 @@ static void stop(struct fs *fs, struct session *session, int status)
 {
     bool hangs = false;
 
+    if (fs->backups)
+        backup_service_end_restores(fs->backups);
     waits_stop(fs, ENODEV);
     notifier_stop(fs);
     session_end(session);

@@ -282,6 +282,7 @@ const struct fuse_lowlevel_ops operations = {
     .read = files_read,
     .write = files_write,
     .flush = files_flush,
+    .fsync = files_fsync,
     .release = files_release,
     .lseek = volume_seek,
     .opendir = directories_open,

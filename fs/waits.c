@@ -18,11 +18,17 @@ struct wait {
     struct fs *fs;
     struct node *node; /* one reference */
     enum wait_kind kind;
-    struct handle *handle; /* WAIT_READ: one reference */
+    struct handle *handle; /* WAIT_READ, WAIT_TAKE: one reference */
     bool arming;           /* libfuse is being told of it: nobody else may answer yet */
     int doomed;            /* the errno to answer with once it is armed */
-    bool interrupted;      /* WAIT_READ */
+    bool interrupted;      /* the same two */
 };
+
+/* The kernel holds the file's lock until a write is answered. */
+static bool locks_file(enum wait_kind kind)
+{
+    return kind == WAIT_WRITE || kind == WAIT_TAKE;
+}
 
 /* Takes the wait out of the list to be answered with `error`; NULL: not yet, it will be.  Called
  * with the lock held. */
@@ -51,7 +57,7 @@ static struct wait **find(struct waits *waits, uint64_t number)
 void waits_done(struct fs *fs, struct wait *wait)
 {
     pthread_mutex_lock(&fs->tree.lock);
-    if (wait->kind == WAIT_WRITE && --wait->node->unanswered == 0) {
+    if (locks_file(wait->kind) && --wait->node->unanswered == 0) {
         if (wait->node->change_parked) {
             wait->node->change_parked = false;
             notify_changed(fs, wait->node);
@@ -81,7 +87,7 @@ static void interrupted(fuse_req_t request, void *cookie)
 
     pthread_mutex_lock(&fs->waits.lock);
     place = find(&fs->waits, number);
-    if (place && (*place)->kind == WAIT_READ && !(*place)->arming) {
+    if (place && (*place)->handle && !(*place)->arming) {
         (*place)->interrupted = true;
         reader = handle_ref((*place)->handle);
     } else if (place) {
@@ -117,11 +123,11 @@ uint64_t waits_add(struct fs *fs, fuse_req_t request, struct node *node, enum wa
     pthread_mutex_lock(&fs->waits.lock);
     pthread_mutex_lock(&fs->tree.lock);
     /* a node on its way out must not get a writer: its removal would wait for the file's lock */
-    if ((kind == WAIT_WRITE || kind == WAIT_NAME) && node->phase != NODE_VISIBLE)
+    if ((locks_file(kind) || kind == WAIT_NAME) && node->phase != NODE_VISIBLE)
         refused = ENOENT;
     else if (fs->waits.ending)
         refused = ENODEV;
-    node_ref(node)->unanswered += kind == WAIT_WRITE;
+    node_ref(node)->unanswered += locks_file(kind);
     pthread_mutex_unlock(&fs->tree.lock);
     if (!refused) {
         number = wait->number = ++fs->waits.next_id;
@@ -180,7 +186,8 @@ void waits_release(struct fs *fs, struct node *node, int error)
     for (place = &fs->waits.first; *place;) {
         struct wait *wait = NULL;
 
-        if ((*place)->node == node && ((*place)->kind == WAIT_WRITE || (*place)->kind == WAIT_NAME))
+        if ((*place)->node == node &&
+            (locks_file((*place)->kind) || (*place)->kind == WAIT_NAME))
             wait = unlink_wait(place, error);
         if (!wait) {
             place = &(*place)->next;

@@ -38,16 +38,18 @@ enum wait_kind {
     WAIT_NAME,  /* a user makes, renames or removes a name in this directory, which the kernel has
                    locked: answered EINPROGRESS after 2 s, so that no listing waits for long */
     WAIT_OTHER, /* a getattr or open that needs the disk */
-    WAIT_READ,  /* a read of a stream, which answers interrupts itself */
+    WAIT_READ,  /* a read or flush of a stream, which answers interrupts itself */
+    WAIT_TAKE,  /* a write to a stream: both of it, and it may take its time */
 };
 
 /** Notes a request to `node` as waiting and returns its number; 0: it was answered already (out of
- * memory, interrupted, the node vanishes).  WAIT_READ gives the open file, whose handle_interrupt
- * is called with the number when the reader is interrupted; the others pass NULL. */
+ * memory, interrupted, the node vanishes).  WAIT_READ and WAIT_TAKE give the open file,
+ * whose handle_interrupt is called with the number when the caller is interrupted; the others pass
+ * NULL. */
 uint64_t waits_add(struct fs *fs, fuse_req_t request, struct node *node, enum wait_kind kind,
                    struct handle *handle);
 
-/** True if a WAIT_READ was interrupted: to be asked once the read was begun, since an interrupt
+/** True if a WAIT_READ or WAIT_TAKE was interrupted: to be asked once its work was begun, since an interrupt
  * that came before then met nothing. */
 bool waits_interrupted(struct fs *fs, uint64_t number);
 

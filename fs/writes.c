@@ -93,6 +93,66 @@ static int set_value(struct handle *handle, const char *value, size_t size)
     return result;
 }
 
+static void write_taken(void *cookie, ssize_t result)
+{
+    struct fs *fs = the_mount();
+    struct wait *wait;
+    fuse_req_t request = waits_take(fs, (uintptr_t)cookie, &wait);
+
+    if (!request)
+        return;
+    if (result < 0)
+        fuse_reply_err(request, (int)-result);
+    else
+        fuse_reply_write(request, (size_t)result);
+    waits_done(fs, wait);
+}
+
+static void flushed(void *cookie, ssize_t result)
+{
+    struct fs *fs = the_mount();
+    struct wait *wait;
+    fuse_req_t request = waits_take(fs, (uintptr_t)cookie, &wait);
+
+    if (!request)
+        return;
+    fuse_reply_err(request, (int)-result);
+    waits_done(fs, wait);
+}
+
+/* The bytes of a backup, to be restored: answered when there is room for more. */
+static void write_stream(fuse_req_t request, struct handle *handle, const char *data, size_t size,
+                         off_t offset)
+{
+    struct fs *fs = handle->fs;
+    uint64_t number;
+
+    handle_ref(handle); /* the answer may come, and the file be closed, before we are through */
+    number = waits_add(fs, request, handle->node, WAIT_TAKE, handle);
+    if (number) {
+        backup_receiver_write(handle->receiver, offset, data, size, write_taken,
+                              (void *)(uintptr_t)number);
+        if (waits_interrupted(fs, number))
+            handle_interrupt(handle, number);
+    }
+    handle_unref(handle);
+}
+
+static void flush_stream(fuse_req_t request, struct handle *handle)
+{
+    struct fs *fs = handle->fs;
+    uint64_t number;
+
+    handle_ref(handle);
+    number = waits_add(fs, request, handle->node, WAIT_READ, handle);
+    if (number) {
+        backup_receiver_flush(handle->receiver, flushed, (void *)(uintptr_t)number);
+        if (waits_interrupted(fs, number))
+            handle_interrupt(handle, number);
+    }
+    handle_unref(handle);
+}
+
 static int write_list(struct handle *handle, const char *data, size_t size, off_t offset)
 {
     const size_t limit = handle->secret ? SECRET_MAX : LIST_MAX;
@@ -147,6 +207,9 @@ void files_write(fuse_req_t request, fuse_ino_t ino, const char *data, size_t si
     case NODE_LIST:
         result = write_list(handle, data, size, offset);
         break;
+    case NODE_STREAM:
+        write_stream(request, handle, data, size, offset);
+        return;
     default:
         result = -EACCES;
         break;
@@ -218,9 +281,26 @@ void files_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info
         LOCK_SCOPE(&handle->fs->tree.lock);
         handle->flushed = true;
     }
+    if (!handle->ours && handle->receiver) {
+        flush_stream(request, handle);
+        return;
+    }
     if (!handle->ours && handle->node->type->kind == NODE_LIST)
         result = flush_list(handle);
     fuse_reply_err(request, -result);
+}
+
+/* Only a restore can lose something that was written: there it asks what a flush asks. */
+void files_fsync(fuse_req_t request, fuse_ino_t ino, int data_only, struct fuse_file_info *info)
+{
+    struct handle *handle = (struct handle *)(uintptr_t)info->fh;
+
+    (void)ino;
+    (void)data_only;
+    if (!handle->ours && handle->receiver)
+        flush_stream(request, handle);
+    else
+        fuse_reply_err(request, 0);
 }
 
 void writes_release(struct handle *handle)
@@ -241,6 +321,8 @@ int files_truncate(fuse_req_t request, struct node *node, off_t size, struct fus
     case NODE_COMMAND:
     case NODE_VALUE:
         return 0;
+    case NODE_STREAM: /* a restore has no old content */
+        return node->type->mode & 0222 ? 0 : -EACCES;
     case NODE_LIST:
         break;
     default:

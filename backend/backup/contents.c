@@ -78,7 +78,15 @@ static int add_catalogue(struct text *text, const struct job *job, char **ret_le
     return result;
 }
 
-int backup_contents(struct backup_plan *plan, char **ret_text, struct error *ret_error)
+/* What the last restore or verification found. */
+static void add_outcome(struct text *text, struct backup_plan *plan)
+{
+    LOCK_SCOPE(&plan->lock);
+    if (plan->outcome)
+        text_string(text, plan->outcome);
+}
+
+static int list_job(struct backup_plan *plan, struct text *ret_text, struct error *ret_error)
 {
     struct archive_options options = plan_options(plan);
     struct text text CLEANUP_TEXT = TEXT_INIT;
@@ -99,6 +107,21 @@ int backup_contents(struct backup_plan *plan, char **ret_text, struct error *ret
     if (options.compression == ARCHIVE_ZSTD)
         text_string(&text, "# compressed with zstd: a Qubes that restores this needs zstd "
                            "installed\n");
+    text_append(ret_text, text.data, text.length);
+    return 0;
+}
+
+int backup_contents(struct backup_plan *plan, char **ret_text, struct error *ret_error)
+{
+    struct text text CLEANUP_TEXT = TEXT_INIT, outcome CLEANUP_TEXT = TEXT_INIT;
+    int result = list_job(plan, &text, ret_error);
+
+    add_outcome(&outcome, plan);
+    if (result < 0 && outcome.length == 0)
+        return result;
+    if (result < 0)
+        text_printf(&text, "# no backup can be made now: %s\n", ret_error->text);
+    text_append(&text, outcome.data, outcome.length);
     result = text_take(&text, ret_text, NULL);
     return result < 0 ? error_set(ret_error, result, "out of memory") : 0;
 }

@@ -5,11 +5,13 @@
 
 #include "internal.h"
 #include "making.h"
+#include "receive.h"
 #include "run.h"
 
 static void cancel(struct backup_plan *plan)
 {
     runs_cancel(plan);
+    receivers_cancel(plan);
     kept_drop(plan);
 }
 
@@ -24,7 +26,7 @@ int backup_control(struct backup_plan *plan, const char *untrusted_lines, size_t
         line = end ? (size_t)(end - (untrusted_lines + at)) : length - at;
         if (line != strlen("cancel") || memcmp(untrusted_lines + at, "cancel", line) != 0)
             return error_set(ret_error, -EINVAL,
-                             "\"%.*s\" is no command here: `cancel` ends a backup",
+                             "\"%.*s\" is no command here: `cancel` ends a backup or restore",
                              line < 100 ? (int)line : 100, untrusted_lines + at);
         cancel(plan);
     }

@@ -24,13 +24,15 @@ struct backup_service {
     char *state;          /* plans are kept below it; NULL: nowhere */
     struct backup_listener listener;
     struct size_cache *sizes;
+    uint64_t kdf_memory_max; /* for one key of a backup that is restored; 0: the default */
     atomic_uint references; /* the owner's, and one for each stream */
 
     pthread_mutex_t lock; /* guards what follows; taken before a stream's, never with a plan's */
     pthread_cond_t quiet; /* `active` became 0 */
     struct run *runs;     /* all streams */
-    unsigned active;      /* of them, those whose thread may be using the host */
-    bool closing;
+    struct backup_receiver *receivers;
+    unsigned active; /* of both, those whose thread may be using the host */
+    bool closing, restores_end;
     struct backup_plan **plans; /* also those removed; the first one is `default` */
     size_t plan_count;
     pthread_cond_t keeper_moved; /* a plan is unsaved, or the end */
@@ -76,6 +78,7 @@ struct backup_plan {
     char *status_text;
     struct timespec status_changed;
     uint64_t status_told_ns;
+    char *outcome;       /* lines of the last restore or verification, for `contents`; NULL: none */
     struct making *kept; /* what a copy that was cut off can be gone on with; NULL: nothing */
     uint64_t begun;      /* the number of the backup that began last */
     struct gone gone[GONE_MAX];
@@ -100,6 +103,9 @@ int plans_add(struct backup_service *service, struct backup_plan *plan);
 /* options.c */
 /** How the plan says that an archive is to be made; without passphrase, time and the like. */
 struct archive_options plan_options(struct backup_plan *plan);
+/** How the plan says that one is to be restored. */
+struct restore_options;
+void plan_restore_options(struct backup_plan *plan, struct restore_options *ret_options);
 /** Called with the plan's lock held. */
 const char *plan_word(const struct backup_plan *plan, enum backup_option option);
 /** Takes a value for itself, as saved; then plan_make_options_agree is due. */

@@ -6,6 +6,7 @@
 
 #include "internal.h"
 #include "qubesfs/clock.h"
+#include "qubesfs/restore.h"
 #include "qubesfs/text.h"
 
 struct option {
@@ -149,4 +150,17 @@ struct archive_options plan_options(struct backup_plan *plan)
         .level = levels[plan->words[BACKUP_LEVEL]],
         .kdf_log2_n = (unsigned)atoi(plan_word(plan, BACKUP_KDF)),
     };
+}
+
+void plan_restore_options(struct backup_plan *plan, struct restore_options *ret_options)
+{
+    static const enum import_conflict conflicts[] = {
+        IMPORT_CONFLICT_REFUSE, IMPORT_CONFLICT_RENAME, IMPORT_CONFLICT_SKIP};
+    static const enum import_missing missing[] = {IMPORT_MISSING_DEFAULT, IMPORT_MISSING_REFUSE,
+                                                  IMPORT_MISSING_SKIP};
+
+    LOCK_SCOPE(&plan->lock);
+    ret_options->conflict = conflicts[plan->words[BACKUP_CONFLICT]];
+    ret_options->missing = missing[plan->words[BACKUP_MISSING]];
+    ret_options->dom0_home = plan_word(plan, BACKUP_DOM0_HOME)[0] == '1';
 }

@@ -48,6 +48,7 @@ void plan_free(struct backup_plan *plan)
     free(plan->lists[0]);
     free(plan->lists[1]);
     free(plan->status_text);
+    free(plan->outcome);
     free(plan->name);
     pthread_mutex_destroy(&plan->lock);
     free(plan);

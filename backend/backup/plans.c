@@ -7,6 +7,7 @@
 
 #include "internal.h"
 #include "keeper.h"
+#include "receive.h"
 #include "run.h"
 
 #define NAME_LENGTH_MAX 64
@@ -127,10 +128,10 @@ int backup_plan_remove(struct backup_plan *plan, struct error *ret_error)
     if (plan == service->plans[0])
         return error_set(ret_error, -EPERM, "the plan \"%s\" is always there", plan->name);
     pthread_mutex_lock(&service->lock);
-    if (runs_reading(service, plan)) {
+    if (runs_reading(service, plan) || receivers_busy(service, plan)) {
         pthread_mutex_unlock(&service->lock);
         return error_set(ret_error, -EBUSY,
-                         "a backup by the plan \"%s\" is being read: wait, or write cancel to its "
+                         "a backup by the plan \"%s\" is being read or written: wait, or write cancel to its "
                          "`control`",
                          plan->name);
     }

@@ -6,6 +6,7 @@
 #include "internal.h"
 #include "keeper.h"
 #include "qubesfs/log.h"
+#include "receive.h"
 #include "run.h"
 
 /* how long the end waits for threads that a disk may hold up */
@@ -91,6 +92,36 @@ void service_unref(struct backup_service *service)
         destroy(service);
 }
 
+void backup_service_set_kdf_memory(struct backup_service *service, uint64_t bytes)
+{
+    service->kdf_memory_max = bytes;
+}
+
+static bool is_receiving(const struct backup_service *service)
+{
+    for (size_t i = 0; i < service->plan_count; i++)
+        if (receivers_busy(service, service->plans[i]))
+            return true;
+    return false;
+}
+
+void backup_service_end_restores(struct backup_service *service)
+{
+    struct timespec until;
+    bool late = false;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += QUIET_SECONDS;
+    LOCK_SCOPE(&service->lock);
+    service->restores_end = true;
+    receivers_shut(service);
+    while (is_receiving(service) && !late)
+        late = pthread_cond_timedwait(&service->quiet, &service->lock, &until) == ETIMEDOUT;
+    if (late)
+        log_warning("a restore does not end, the next start takes it back: its disk does not "
+                    "answer");
+}
+
 void backup_service_free(struct backup_service *service)
 {
     struct timespec until;
@@ -103,6 +134,7 @@ void backup_service_free(struct backup_service *service)
     pthread_mutex_lock(&service->lock);
     service->closing = true;
     runs_shut(service);
+    receivers_shut(service);
     while (service->active > 0 && !late)
         late = pthread_cond_timedwait(&service->quiet, &service->lock, &until) == ETIMEDOUT;
     if (service->active > 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a plan's `status` says.  It tells of the read of `backup` that began last; what one says
+ * What a plan's `status` says.  It tells of the read or write of `backup` that began last; what one says
  * that began before is passed over.  The text is made when it is told, so that it is another one
  * only when that is told.
  */
@@ -27,7 +27,8 @@ static char *render(const struct status *status)
     uint64_t total = status->bytes_total;
     char *taken;
 
-    text_printf(&text, "state=%s\noperation=%s\n", state_names[status->state], any ? "backup" : "");
+    text_printf(&text, "state=%s\noperation=%s\n", state_names[status->state],
+                any ? status->operation ? status->operation : "backup" : "");
     text_printf(&text, "bytes_done=%llu\n", (unsigned long long)status->bytes_done);
     text_printf(&text, "bytes_total=%llu\n", (unsigned long long)total);
     text_printf(&text, "percent=%u\n",

@@ -14,6 +14,7 @@ enum status_state { STATUS_IDLE, STATUS_RUNNING, STATUS_DONE, STATUS_FAILED, STA
 struct status {
     enum status_state state;
     bool begins; /* the first one of a run */
+    const char *operation; /* a constant; NULL: "backup" */
     uint64_t bytes_done, bytes_total, bytes_per_second;
     int64_t eta_seconds; /* -1: nobody knows; told while it runs */
     char current[300]; /* VM and file */

@@ -18,6 +18,7 @@ struct host;
 struct backup_service;
 struct backup_plan;
 struct backup_stream;
+struct backup_receiver;
 
 /** Told from any thread of this room, with no lock held: the content of one of the plan's files is
  * now another (to be told by inotify). */
@@ -33,6 +34,12 @@ struct backup_listener {
 int backup_service_new(struct host *host, const char *root, const char *catalogue_path,
                        const char *state, const struct backup_listener *listener,
                        struct backup_service **ret_service);
+/** Quick, before anything is restored: what deriving one key of a backup may take in bytes; 0: the
+ * default. */
+void backup_service_set_kdf_memory(struct backup_service *service, uint64_t bytes);
+/** Ends restores and verifications: what is written is answered with -ECANCELED, also from now on,
+ * and what is not in force is taken back.  Waits up to 5 s for that. */
+void backup_service_end_restores(struct backup_service *service);
 /** Ends running streams loudly (their reads fail with -ECANCELED), waits up to 5 s for their
  * threads, wipes secrets, frees everything.  Streams may still be freed afterwards; the host must
  * live until this returns.  Fine with NULL. */
@@ -155,5 +162,34 @@ void backup_stream_interrupt(struct backup_stream *stream, void *cookie);
 /** The reader has gone: ends the work at once and frees the stream (reads still under way are
  * answered with -ECANCELED first).  Never waits for a disk. */
 void backup_stream_free(struct backup_stream *stream);
+
+/**
+ * What is written into `backup` (restored) or `verify` (only checked), for one open file.  Nothing
+ * begins before the first byte.  `append`: the file was opened to append; offsets count from its
+ * first.
+ */
+int backup_receiver_new(struct backup_plan *plan, bool verify, bool append,
+                        struct backup_receiver **ret_receiver);
+
+/**
+ * Takes the next bytes (copied); `done` is called once, from any thread, maybe before this returns,
+ * with their number or a negative errno: -ESPIPE when they are not the next ones, -ENOKEY, -EBUSY,
+ * -EEXIST, ... when it may not begin, -EKEYREJECTED, -EBADMSG, -ENOSPC, ... for what was found,
+ * -EINVAL for what follows the end.  An error stays, and what came before it was taken back by then.
+ * Writes are taken in their order; `done` is called when there is room for more.
+ */
+void backup_receiver_write(struct backup_receiver *receiver, off_t offset,
+                           const void *untrusted_data, size_t size,
+                           void (*done)(void *cookie, ssize_t result), void *cookie);
+/** Waits until all was worked on, and brings it into force when it is whole.  `done` as above: 0
+ * when it is in force (or there was no byte yet), -EIO while it is not whole, else the error. */
+void backup_receiver_flush(struct backup_receiver *receiver,
+                           void (*done)(void *cookie, ssize_t result), void *cookie);
+/** Gives up the call with that `cookie`: a write is answered with what of it was taken, or -EINTR
+ * when that is nothing; a flush with -EINTR, and goes on. */
+void backup_receiver_interrupt(struct backup_receiver *receiver, void *cookie);
+/** The writer has gone.  What is not whole is taken back, and `error` and `status` say so.  Never
+ * waits.  NULL is fine. */
+void backup_receiver_free(struct backup_receiver *receiver);
 
 #endif
