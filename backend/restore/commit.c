@@ -87,7 +87,9 @@ int restore_commit(struct restore *restore, struct error *ret_error)
         restore->done = true;
         return 0;
     }
-    result = finish_trees(restore, ret_error);
+    result = files_drain(restore->files, ret_error);
+    if (result == 0)
+        result = finish_trees(restore, ret_error);
     if (result == 0)
         result = sync_all(restore->staging, ret_error);
     if (result == 0)

@@ -7,6 +7,7 @@
 
 #include "qubesfs/restore.h"
 #include "qubesfs/text.h"
+#include "files.h"
 #include "staging.h"
 #include "tree.h"
 
@@ -53,6 +54,7 @@ struct restore {
     enum catalogue_form backup_form;
     struct catalogue_import *import;
     struct staging *staging; /* NULL: nothing is written */
+    struct files *files;
     struct incoming *incoming;
     size_t incoming_count;
     atomic_ullong bytes;

@@ -215,7 +215,7 @@ int member_data(struct restore *restore, uint64_t offset, const void *data, size
     if (restore->member.place == PLACE_FIREWALL || restore->member.place == PLACE_MENU)
         result = keep(restore, offset, data, length);
     else if (restore->member.fd >= 0)
-        result = disk_write_at(restore->member.fd, data, length, offset);
+        return files_write(restore->files, restore->member.fd, offset, data, length, ret_error);
     if (result < 0)
         return error_set(ret_error, result, "%s of %s can't be written: %s", restore->member.path,
                          restore->archive.incoming->vm->name, strerror(-result));
@@ -282,20 +282,17 @@ static int finish_image(struct restore *restore, struct incoming *incoming,
                : 0;
 }
 
-/* The end of the file, its time, and, for an image, the disk: so that errors are told early. */
+/* Images go to the disk at once, so that its errors are told early. */
 static int finish_file(struct restore *restore, struct error *ret_error)
 {
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = restore->member.mtime}};
-    int fd = restore->member.fd;
+    int fd = MOVE_FD(restore->member.fd);
+    char *name;
 
     if (fd < 0)
         return 0;
-    if (ftruncate(fd, (off_t)restore->member.size) ||
-        (restore->member.mtime > 0 && futimens(fd, times)) ||
-        (restore->member.place == PLACE_IMAGE && fsync(fd)))
-        return error_set(ret_error, -errno, "%s of %s can't be written: %s", restore->member.path,
-                         restore->archive.incoming->vm->name, strerror(errno));
-    return 0;
+    name = text_format("%s of %s", restore->member.path, restore->archive.incoming->vm->name);
+    return files_close(restore->files, fd, name, restore->member.size, restore->member.mtime,
+                       restore->member.place == PLACE_IMAGE, ret_error);
 }
 
 int member_end(struct restore *restore, struct error *ret_error)

@@ -94,7 +94,9 @@ static int place_all(struct restore *restore, struct error *ret_error)
         result = staging_prepare(restore->staging, ret_error);
     if (result < 0)
         return result;
-    result = open_trees(restore);
+    result = files_new(&restore->files);
+    if (result == 0)
+        result = open_trees(restore);
     return result < 0 ? error_set(ret_error, result, "what was staged can't be opened: %s",
                                   strerror(-result))
                       : 0;

@@ -191,6 +191,7 @@ void restore_free(struct restore *restore)
     if (!restore)
         return;
     archive_reader_free(restore->reader);
+    files_free(restore->files); /* before what it may still write to is closed */
     member_drop(restore);
     for (size_t i = 0; i < restore->incoming_count; i++) {
         tree_free(&restore->incoming[i].directory);
