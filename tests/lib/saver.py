@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""saver.py CATALOGUE NAME LOG: saves the catalogue again and again as Qubes' own tools do (a lock by
-lockf, stat compared, a new file renamed over), each time with the next number as a feature or attribute
-of the VM NAME, and notes the number of the last save in LOG.  Ends at SIGTERM, never within a save."""
+"""saver.py CATALOGUE LOG: saves the catalogue again and again as Qubes' own tools do (a lock by
+lockf, stat compared, a new file renamed over), each time with the next number in its mark `saver-N`,
+and notes the number of the last save in LOG.  Ends at SIGTERM, never within a save."""
 import fcntl
 import os
 import re
@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-path, name, log = sys.argv[1:]
+path, log = sys.argv[1:]
 ending = []
 signal.signal(signal.SIGTERM, lambda *_: ending.append(True))
 
