@@ -21,7 +21,7 @@ static int write_menu(struct incoming *incoming, struct error *ret_error)
 
     if (!menu || incoming->menu_came)
         return 0;
-    result = tree_add_file(&incoming->directory, "whitelisted-appmenus.list", 0660, &fd, ret_error);
+    result = landing_add_file(&incoming->directory, "whitelisted-appmenus.list", 0660, &fd, ret_error);
     if (result == 0 && (result = disk_write(fd, menu, strlen(menu))) < 0)
         error_set(ret_error, result, "the menu of %s can't be written: %s", incoming->vm->name,
                   strerror(-result));
@@ -40,9 +40,9 @@ static int finish_trees(struct restore *restore, struct error *ret_error)
         if (incoming->vm->vm_class != VM_CLASS_ADMIN)
             result = write_menu(incoming, ret_error);
         if (result == 0)
-            result = tree_finish(&incoming->directory, ret_error);
+            result = landing_finish(&incoming->directory, ret_error);
         if (result == 0 && incoming->images_apart)
-            result = tree_finish(&incoming->images, ret_error);
+            result = landing_finish(&incoming->images, ret_error);
     }
     return result;
 }
@@ -87,7 +87,7 @@ int restore_commit(struct restore *restore, struct error *ret_error)
         restore->done = true;
         return 0;
     }
-    result = files_drain(restore->files, ret_error);
+    result = disk_queue_drain(restore->queue, ret_error);
     if (result == 0)
         result = finish_trees(restore, ret_error);
     if (result == 0)

@@ -7,9 +7,9 @@
 
 #include "qubesfs/restore.h"
 #include "qubesfs/text.h"
-#include "files.h"
+#include "disk_queue.h"
 #include "staging.h"
-#include "tree.h"
+#include "landing.h"
 
 /** What comes as a file but goes elsewhere as well is first kept in memory. */
 #define SMALL_FILE_MAX ((size_t)1 << 20)
@@ -18,7 +18,7 @@
 struct incoming {
     const struct catalogue_import_vm *vm;
     bool placed;                  /* it has directories in staging */
-    struct tree directory, images; /* `images` is used where that is another directory */
+    struct landing directory, images; /* `images` is used where that is another directory */
     bool images_apart;
     /* what came of it */
     bool any, root, private, nothing; /* nothing: Qubes' mark for a VM without files */
@@ -54,7 +54,7 @@ struct restore {
     enum catalogue_form backup_form;
     struct catalogue_import *import;
     struct staging *staging; /* NULL: nothing is written */
-    struct files *files;
+    struct disk_queue *queue; /* writes the files */
     struct incoming *incoming;
     size_t incoming_count;
     atomic_ullong bytes;

@@ -76,7 +76,7 @@ static bool too_long(const char *path)
     return false;
 }
 
-static struct tree *tree_of(struct incoming *incoming, enum place place)
+static struct landing *tree_of(struct incoming *incoming, enum place place)
 {
     return place == PLACE_IMAGE && incoming->images_apart ? &incoming->images
                                                           : &incoming->directory;
@@ -86,12 +86,12 @@ static int begin_directory(struct restore *restore, struct incoming *incoming,
                            const struct archive_member *member, const char *path,
                            struct error *ret_error)
 {
-    int result = tree_count_directory(&incoming->directory, path, ret_error);
+    int result = landing_count_directory(&incoming->directory, path, ret_error);
 
     if (result < 0 || !incoming->placed ||
         place_of(restore, incoming, path) == PLACE_NOWHERE || (!is_home(incoming) && !path[0]))
         return result;
-    return tree_add_directory(&incoming->directory, path, member->mode,
+    return landing_add_directory(&incoming->directory, path, member->mode,
                               is_home(incoming) ? member->mtime : 0, ret_error);
 }
 
@@ -115,8 +115,8 @@ static int begin_link(struct restore *restore, struct incoming *incoming,
     if (!incoming->placed)
         return 0;
     return member->type == ARCHIVE_HARD_LINK
-               ? tree_add_hard_link(&incoming->directory, path, target, ret_error)
-               : tree_add_symlink(&incoming->directory, path, target, ret_error);
+               ? landing_add_hard_link(&incoming->directory, path, target, ret_error)
+               : landing_add_symlink(&incoming->directory, path, target, ret_error);
 }
 
 /* R4 makes images with mode 0600, R3 lets the group have them. */
@@ -144,7 +144,7 @@ static int begin_file(struct restore *restore, struct incoming *incoming,
                          "%s of %s is %llu bytes long: no Qubes writes such a file", path,
                          incoming->vm->name, (unsigned long long)member->size);
     if (incoming->placed && (place == PLACE_IMAGE || place == PLACE_DIRECTORY)) {
-        result = tree_add_file(tree_of(incoming, place), path,
+        result = landing_add_file(tree_of(incoming, place), path,
                                file_mode(restore, incoming, member->mode), &restore->member.fd,
                                ret_error);
         if (result < 0)
@@ -215,7 +215,7 @@ int member_data(struct restore *restore, uint64_t offset, const void *data, size
     if (restore->member.place == PLACE_FIREWALL || restore->member.place == PLACE_MENU)
         result = keep(restore, offset, data, length);
     else if (restore->member.fd >= 0)
-        return files_write(restore->files, restore->member.fd, offset, data, length, ret_error);
+        return disk_queue_write(restore->queue, restore->member.fd, offset, data, length, ret_error);
     if (result < 0)
         return error_set(ret_error, result, "%s of %s can't be written: %s", restore->member.path,
                          restore->archive.incoming->vm->name, strerror(-result));
@@ -230,7 +230,7 @@ static int write_small(struct restore *restore, struct incoming *incoming, const
 
     if (!incoming->placed)
         return 0;
-    result = tree_add_file(&incoming->directory, restore->member.path,
+    result = landing_add_file(&incoming->directory, restore->member.path,
                            file_mode(restore, incoming, 0), &fd, ret_error);
     if (result < 0)
         return result;
@@ -291,7 +291,7 @@ static int finish_file(struct restore *restore, struct error *ret_error)
     if (fd < 0)
         return 0;
     name = text_format("%s of %s", restore->member.path, restore->archive.incoming->vm->name);
-    return files_close(restore->files, fd, name, restore->member.size, restore->member.mtime,
+    return disk_queue_close(restore->queue, fd, name, restore->member.size, restore->member.mtime,
                        restore->member.place == PLACE_IMAGE, ret_error);
 }
 

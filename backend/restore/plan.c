@@ -67,11 +67,11 @@ static int open_trees(struct restore *restore)
         if (!is_restored(restore, incoming->vm))
             continue;
         incoming->placed = true;
-        result = tree_init(&incoming->directory, items[next].fd, items[next].fd);
+        result = landing_init(&incoming->directory, items[next].fd, items[next].fd);
         next++;
         if (result < 0 || !incoming->images_apart)
             continue;
-        result = tree_init(&incoming->images, items[next].fd, items[next].fd);
+        result = landing_init(&incoming->images, items[next].fd, items[next].fd);
         next++;
     }
     return result;
@@ -94,7 +94,7 @@ static int place_all(struct restore *restore, struct error *ret_error)
         result = staging_prepare(restore->staging, ret_error);
     if (result < 0)
         return result;
-    result = files_new(&restore->files);
+    result = disk_queue_new(&restore->queue);
     if (result == 0)
         result = open_trees(restore);
     return result < 0 ? error_set(ret_error, result, "what was staged can't be opened: %s",

@@ -191,11 +191,11 @@ void restore_free(struct restore *restore)
     if (!restore)
         return;
     archive_reader_free(restore->reader);
-    files_free(restore->files); /* before what it may still write to is closed */
+    disk_queue_free(restore->queue); /* before what it may still write to is closed */
     member_drop(restore);
     for (size_t i = 0; i < restore->incoming_count; i++) {
-        tree_free(&restore->incoming[i].directory);
-        tree_free(&restore->incoming[i].images);
+        landing_free(&restore->incoming[i].directory);
+        landing_free(&restore->incoming[i].images);
         text_free(&restore->incoming[i].notes);
     }
     free(restore->incoming);

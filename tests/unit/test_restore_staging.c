@@ -18,7 +18,7 @@
 #include "qubesfs/disk.h"
 #include "qubesfs/restore.h"
 #include "restore/staging.h"
-#include "restore/tree.h"
+#include "restore/landing.h"
 
 static char base[64];
 
@@ -263,10 +263,10 @@ static void test_remove_tree(void **state)
     close(top);
 }
 
-static int add_file(struct tree *tree, const char *path)
+static int add_file(struct landing *landing, const char *path)
 {
     struct error error;
-    int fd = -1, result = tree_add_file(tree, path, 0640, &fd, &error);
+    int fd = -1, result = landing_add_file(landing, path, 0640, &fd, &error);
 
     if (result == 0)
         close(fd);
@@ -276,25 +276,25 @@ static int add_file(struct tree *tree, const char *path)
 static void test_tree(void **state)
 {
     int top = open(base, O_RDONLY | O_DIRECTORY);
-    struct tree tree;
+    struct landing tree;
     struct error error;
     struct stat status;
 
     (void)state;
-    assert_int_equal(tree_init(&tree, top, top), 0);
-    assert_int_equal(tree_add_directory(&tree, "a", 0500, 1000, &error), 0);
-    assert_int_equal(tree_add_directory(&tree, "a/b", 0555, 2000, &error), 0);
+    assert_int_equal(landing_init(&tree, top, top), 0);
+    assert_int_equal(landing_add_directory(&tree, "a", 0500, 1000, &error), 0);
+    assert_int_equal(landing_add_directory(&tree, "a/b", 0555, 2000, &error), 0);
     assert_int_equal(add_file(&tree, "a/b/file"), 0);
     assert_int_equal(add_file(&tree, "a/b/file"), -EILSEQ);
     assert_int_equal(add_file(&tree, "a/b/file/x"), -EILSEQ);
     assert_int_equal(add_file(&tree, "missing/too/file"), 0);
-    assert_int_equal(tree_add_symlink(&tree, "a/out", "../..", &error), 0);
+    assert_int_equal(landing_add_symlink(&tree, "a/out", "../..", &error), 0);
     assert_int_equal(add_file(&tree, "a/out/escaped"), -EILSEQ);
-    assert_int_equal(tree_add_hard_link(&tree, "a/again", "a/b/file", &error), 0);
-    assert_int_equal(tree_add_hard_link(&tree, "a/none", "a/b/none", &error), -EILSEQ);
-    assert_int_equal(tree_add_hard_link(&tree, "a/none", "a/out/state", &error), -EILSEQ);
-    assert_int_equal(tree_finish(&tree, &error), 0);
-    tree_free(&tree);
+    assert_int_equal(landing_add_hard_link(&tree, "a/again", "a/b/file", &error), 0);
+    assert_int_equal(landing_add_hard_link(&tree, "a/none", "a/b/none", &error), -EILSEQ);
+    assert_int_equal(landing_add_hard_link(&tree, "a/none", "a/out/state", &error), -EILSEQ);
+    assert_int_equal(landing_finish(&tree, &error), 0);
+    landing_free(&tree);
     assert_int_equal(stat(path_of("a"), &status), 0);
     assert_int_equal(status.st_mode & 07777, 0500);
     assert_int_equal(status.st_mtime, 1000);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "files.h"
+#include "disk_queue.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ struct slot {
     time_t mtime;
 };
 
-struct files {
+struct disk_queue {
     pthread_t thread;
     pthread_mutex_t lock; /* guards what follows; a slot's content is its side's until it is moved on */
     pthread_cond_t moved;
@@ -43,13 +43,13 @@ struct files {
     uint64_t unflushed; /* the thread's own */
 };
 
-static int write_slot(struct files *files, const struct slot *slot)
+static int write_slot(struct disk_queue *queue, const struct slot *slot)
 {
     int result = disk_write_at(slot->fd, slot->data, slot->length, slot->offset);
 
-    files->unflushed += slot->length;
-    if (result == 0 && files->unflushed >= FLUSH_BYTES) {
-        files->unflushed = 0;
+    queue->unflushed += slot->length;
+    if (result == 0 && queue->unflushed >= FLUSH_BYTES) {
+        queue->unflushed = 0;
         /* a hint: where it isn't known, all goes as well */
         (void)!sync_file_range(slot->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
     }
@@ -68,85 +68,85 @@ static int close_slot(const struct slot *slot)
 
 static void *thread(void *cookie)
 {
-    struct files *files = cookie;
+    struct disk_queue *queue = cookie;
 
     pthread_setname_np(pthread_self(), "restore-write");
-    pthread_mutex_lock(&files->lock);
+    pthread_mutex_lock(&queue->lock);
     for (;;) {
-        struct slot *slot = &files->slots[files->done % SLOTS];
-        bool skip = files->failed || files->ending;
+        struct slot *slot = &queue->slots[queue->done % SLOTS];
+        bool skip = queue->failed || queue->ending;
         int result = 0;
 
-        if (files->done == files->given) {
-            if (files->ending)
+        if (queue->done == queue->given) {
+            if (queue->ending)
                 break;
-            pthread_cond_wait(&files->moved, &files->lock);
+            pthread_cond_wait(&queue->moved, &queue->lock);
             continue;
         }
-        pthread_mutex_unlock(&files->lock);
+        pthread_mutex_unlock(&queue->lock);
         if (!skip)
-            result = slot->close ? close_slot(slot) : write_slot(files, slot);
+            result = slot->close ? close_slot(slot) : write_slot(queue, slot);
         if (slot->close)
             close(slot->fd);
-        pthread_mutex_lock(&files->lock);
+        pthread_mutex_lock(&queue->lock);
         if (result < 0) {
-            files->failed = true;
-            error_set(&files->error, result, "what was restored can't be written%s%s: %s",
+            queue->failed = true;
+            error_set(&queue->error, result, "what was restored can't be written%s%s: %s",
                       slot->name ? " to " : "", slot->name ? slot->name : "", strerror(-result));
         }
         free(slot->name);
         slot->name = NULL;
-        files->done++;
-        pthread_cond_broadcast(&files->moved);
+        queue->done++;
+        pthread_cond_broadcast(&queue->moved);
     }
-    pthread_mutex_unlock(&files->lock);
+    pthread_mutex_unlock(&queue->lock);
     return NULL;
 }
 
-int files_new(struct files **ret_files)
+int disk_queue_new(struct disk_queue **ret_queue)
 {
-    struct files *files = calloc(1, sizeof(*files));
+    struct disk_queue *queue = calloc(1, sizeof(*queue));
     sigset_t all, before;
     int result;
 
-    if (!files)
+    if (!queue)
         return -ENOMEM;
     for (int i = 0; i < SLOTS; i++)
-        if (!(files->slots[i].data = malloc(SLOT_SIZE))) {
+        if (!(queue->slots[i].data = malloc(SLOT_SIZE))) {
             while (i-- > 0)
-                free(files->slots[i].data);
-            free(files);
+                free(queue->slots[i].data);
+            free(queue);
             return -ENOMEM;
         }
-    pthread_mutex_init(&files->lock, NULL);
-    pthread_cond_init(&files->moved, NULL);
+    pthread_mutex_init(&queue->lock, NULL);
+    pthread_cond_init(&queue->moved, NULL);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    result = pthread_create(&files->thread, NULL, thread, files);
+    result = pthread_create(&queue->thread, NULL, thread, queue);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (result) {
         for (int i = 0; i < SLOTS; i++)
-            free(files->slots[i].data);
-        free(files);
+            free(queue->slots[i].data);
+        free(queue);
         return -result;
     }
-    *ret_files = files;
+    *ret_queue = queue;
     return 0;
 }
 
 /* A free slot; NULL: it has failed.  Called with the lock held. */
-static struct slot *next_slot(struct files *files, struct error *ret_error)
+static struct slot *next_slot(struct disk_queue *queue, struct error *ret_error)
 {
-    while (files->given - files->done == SLOTS && !files->failed)
-        pthread_cond_wait(&files->moved, &files->lock);
-    if (files->failed) {
-        *ret_error = files->error;
+    while (queue->given - queue->done == SLOTS && !queue->failed)
+        pthread_cond_wait(&queue->moved, &queue->lock);
+    if (queue->failed) {
+        *ret_error = queue->error;
         return NULL;
     }
-    return &files->slots[files->given % SLOTS];
+    return &queue->slots[queue->given % SLOTS];
 }
 
-int files_write(struct files *files, int fd, uint64_t offset, const void *data, size_t length,
+int disk_queue_write(struct disk_queue *queue, int fd, uint64_t offset, const void *data, size_t length,
                 struct error *ret_error)
 {
     const unsigned char *at = data;
@@ -155,9 +155,9 @@ int files_write(struct files *files, int fd, uint64_t offset, const void *data, 
         size_t piece = length < SLOT_SIZE ? length : SLOT_SIZE;
         struct slot *slot;
 
-        pthread_mutex_lock(&files->lock);
-        slot = next_slot(files, ret_error);
-        pthread_mutex_unlock(&files->lock);
+        pthread_mutex_lock(&queue->lock);
+        slot = next_slot(queue, ret_error);
+        pthread_mutex_unlock(&queue->lock);
         if (!slot)
             return ret_error->code;
         memcpy(slot->data, at, piece);
@@ -165,10 +165,10 @@ int files_write(struct files *files, int fd, uint64_t offset, const void *data, 
         slot->offset = offset;
         slot->length = piece;
         slot->close = false;
-        pthread_mutex_lock(&files->lock);
-        files->given++;
-        pthread_cond_broadcast(&files->moved);
-        pthread_mutex_unlock(&files->lock);
+        pthread_mutex_lock(&queue->lock);
+        queue->given++;
+        pthread_cond_broadcast(&queue->moved);
+        pthread_mutex_unlock(&queue->lock);
         at += piece;
         offset += piece;
         length -= piece;
@@ -176,17 +176,17 @@ int files_write(struct files *files, int fd, uint64_t offset, const void *data, 
     return 0;
 }
 
-int files_close(struct files *files, int fd, char *name, uint64_t size, time_t mtime, bool durable,
+int disk_queue_close(struct disk_queue *queue, int fd, char *name, uint64_t size, time_t mtime, bool durable,
                 struct error *ret_error)
 {
     struct slot *slot;
 
-    LOCK_SCOPE(&files->lock);
-    slot = next_slot(files, ret_error);
+    LOCK_SCOPE(&queue->lock);
+    slot = next_slot(queue, ret_error);
     if (!slot) {
         /* what is still to be skipped may name it */
-        while (files->done < files->given)
-            pthread_cond_wait(&files->moved, &files->lock);
+        while (queue->done < queue->given)
+            pthread_cond_wait(&queue->moved, &queue->lock);
         close(fd);
         free(name);
         return ret_error->code;
@@ -197,33 +197,33 @@ int files_close(struct files *files, int fd, char *name, uint64_t size, time_t m
     slot->durable = durable;
     slot->name = name;
     slot->close = true;
-    files->given++;
-    pthread_cond_broadcast(&files->moved);
+    queue->given++;
+    pthread_cond_broadcast(&queue->moved);
     return 0;
 }
 
-int files_drain(struct files *files, struct error *ret_error)
+int disk_queue_drain(struct disk_queue *queue, struct error *ret_error)
 {
-    LOCK_SCOPE(&files->lock);
-    while (files->done < files->given)
-        pthread_cond_wait(&files->moved, &files->lock);
-    if (files->failed)
-        *ret_error = files->error;
-    return files->failed ? files->error.code : 0;
+    LOCK_SCOPE(&queue->lock);
+    while (queue->done < queue->given)
+        pthread_cond_wait(&queue->moved, &queue->lock);
+    if (queue->failed)
+        *ret_error = queue->error;
+    return queue->failed ? queue->error.code : 0;
 }
 
-void files_free(struct files *files)
+void disk_queue_free(struct disk_queue *queue)
 {
-    if (!files)
+    if (!queue)
         return;
-    pthread_mutex_lock(&files->lock);
-    files->ending = true;
-    pthread_cond_broadcast(&files->moved);
-    pthread_mutex_unlock(&files->lock);
-    pthread_join(files->thread, NULL);
+    pthread_mutex_lock(&queue->lock);
+    queue->ending = true;
+    pthread_cond_broadcast(&queue->moved);
+    pthread_mutex_unlock(&queue->lock);
+    pthread_join(queue->thread, NULL);
     for (int i = 0; i < SLOTS; i++)
-        free(files->slots[i].data);
-    pthread_mutex_destroy(&files->lock);
-    pthread_cond_destroy(&files->moved);
-    free(files);
+        free(queue->slots[i].data);
+    pthread_mutex_destroy(&queue->lock);
+    pthread_cond_destroy(&queue->moved);
+    free(queue);
 }

@@ -5,8 +5,8 @@
  * what was made before, or since no file system takes such a name, is -EILSEQ, changes nothing, and
  * need not end the work.
  */
-#ifndef RESTORE_TREE_H
-#define RESTORE_TREE_H
+#ifndef RESTORE_LANDING_H
+#define RESTORE_LANDING_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,18 +16,18 @@
 
 #include "qubesfs/error.h"
 
-struct tree_directory {
+struct landing_directory {
     char *path;
     mode_t mode;
     time_t mtime;
 };
 
-struct tree {
+struct landing {
     int fd;     /* the directory; borrowed */
     uid_t uid;  /* whose everything will be, where we may say so */
     gid_t gid;
     /* they get their modes and times at the end, or nothing could be put into some */
-    struct tree_directory *directories;
+    struct landing_directory *directories;
     size_t directory_count;
     size_t counted, counted_bytes;
     char *near_path; /* the directory that was last used, and its descriptor */
@@ -35,24 +35,24 @@ struct tree {
 };
 
 /** `like` is open: its owner will be everything's. */
-int tree_init(struct tree *tree, int fd, int like);
-void tree_free(struct tree *tree);
+int landing_init(struct landing *landing, int fd, int like);
+void landing_free(struct landing *landing);
 
 /** One more directory is to be remembered: -E2BIG when that are too many.  Without the others that
  * is all that a tree without a descriptor does. */
-int tree_count_directory(struct tree *tree, const char *path, struct error *ret_error);
+int landing_count_directory(struct landing *landing, const char *path, struct error *ret_error);
 /** Path "" is the directory itself.  It was counted. */
-int tree_add_directory(struct tree *tree, const char *path, mode_t mode, time_t mtime,
+int landing_add_directory(struct landing *landing, const char *path, mode_t mode, time_t mtime,
                        struct error *ret_error);
 /** A new, empty file, open for writing; directories above it are made.  Set-id bits are dropped. */
-int tree_add_file(struct tree *tree, const char *path, mode_t mode, int *ret_fd,
+int landing_add_file(struct landing *landing, const char *path, mode_t mode, int *ret_fd,
                   struct error *ret_error);
-int tree_add_symlink(struct tree *tree, const char *path, const char *untrusted_target,
+int landing_add_symlink(struct landing *landing, const char *path, const char *untrusted_target,
                      struct error *ret_error);
 /** Another name for a file that was made before. */
-int tree_add_hard_link(struct tree *tree, const char *path, const char *target,
+int landing_add_hard_link(struct landing *landing, const char *path, const char *target,
                        struct error *ret_error);
 /** Sets the directories' modes and times; nothing can be added after it. */
-int tree_finish(struct tree *tree, struct error *ret_error);
+int landing_finish(struct landing *landing, struct error *ret_error);
 
 #endif
