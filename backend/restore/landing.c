@@ -182,8 +182,9 @@ int landing_add_file(struct landing *landing, const char *path, mode_t mode, int
 }
 
 int landing_add_symlink(struct landing *landing, const char *path, const char *untrusted_target,
-                     struct error *ret_error)
+                        time_t mtime, struct error *ret_error)
 {
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = mtime}};
     const char *name;
     int at = open_parent(landing, path, &name);
 
@@ -191,7 +192,8 @@ int landing_add_symlink(struct landing *landing, const char *path, const char *u
         return fail(ret_error, at, path);
     if (symlinkat(untrusted_target, at, name))
         return fail(ret_error, -errno, path);
-    if (geteuid() == 0 && fchownat(at, name, landing->uid, landing->gid, AT_SYMLINK_NOFOLLOW))
+    if ((geteuid() == 0 && fchownat(at, name, landing->uid, landing->gid, AT_SYMLINK_NOFOLLOW)) ||
+        (mtime > 0 && utimensat(at, name, times, AT_SYMLINK_NOFOLLOW)))
         return fail(ret_error, -errno, path);
     return 0;
 }

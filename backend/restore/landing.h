@@ -48,7 +48,7 @@ int landing_add_directory(struct landing *landing, const char *path, mode_t mode
 int landing_add_file(struct landing *landing, const char *path, mode_t mode, int *ret_fd,
                   struct error *ret_error);
 int landing_add_symlink(struct landing *landing, const char *path, const char *untrusted_target,
-                     struct error *ret_error);
+                        time_t mtime, struct error *ret_error);
 /** Another name for a file that was made before. */
 int landing_add_hard_link(struct landing *landing, const char *path, const char *target,
                        struct error *ret_error);

@@ -116,7 +116,7 @@ static int begin_link(struct restore *restore, struct incoming *incoming,
         return 0;
     return member->type == ARCHIVE_HARD_LINK
                ? landing_add_hard_link(&incoming->directory, path, target, ret_error)
-               : landing_add_symlink(&incoming->directory, path, target, ret_error);
+               : landing_add_symlink(&incoming->directory, path, target, member->mtime, ret_error);
 }
 
 /* R4 makes images with mode 0600, R3 lets the group have them. */

@@ -41,6 +41,7 @@ class Daemon:
             environment.update(faults, LD_PRELOAD=TMP + '/faults.so', FAULTS_ARM=ARM, FAULTS_LOG=LOG)
         os.makedirs(MOUNT, exist_ok=True) if not os.path.ismount(MOUNT) else None
         with open(TMP + '/daemon.log', 'a') as log:
+            self.log_begin = log.tell()
             self.process = subprocess.Popen(
                 [QUBESFS, '-f', '--root', HOST, '--connect', 'none', '--xenstore', 'none', MOUNT],
                 env=environment, stdout=log, stderr=log)
@@ -48,7 +49,9 @@ class Daemon:
 
     def answers(self):
         assert self.process.poll() is None, 'the daemon did not start'
-        return os.path.exists(MOUNT + '/version')
+        with open(TMP + '/daemon.log') as log:
+            log.seek(self.log_begin)
+            return ' mounted at ' in log.read()
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)

@@ -6,18 +6,19 @@
 
 export PASSPHRASE='correct horse battery staple'
 
-# empty_host r3|r4: makes $HOST a host without VMs
+# empty_host r3|r4|fresh: makes $HOST a host without VMs; fresh: without a catalogue, too
 empty_host() {
     rm -rf --one-file-system "$HOST"
     case $1 in
     r4) "$LIB/sample-host-r4" "$HOST" empty ;;
-    r3)
+    r3 | fresh)
         "$LIB/sample-host" "$HOST"
         rm -r "$HOST"/var/lib/qubes/*vms/* "$HOST"/var/lib/qubes/vm-templates/*
         rm -r "$HOST"/home/user/.bashrc "$HOST"/home/user/*
         sed -i -e '/<Qubes[A-Z][A-Za-z]*Vm /{/QubesAdminVm/!d}' \
             -e 's/default_template="1" default_netvm="2" default_fw_netvm="2" updatevm="2" clockvm="2"/default_template="None" default_netvm="None" default_fw_netvm="None" updatevm="None" clockvm="None"/' \
             "$CATALOGUE"
+        [ "$1" = r3 ] || rm "$CATALOGUE"
         ;;
     esac
 }
@@ -55,7 +56,7 @@ expect_untouched() {
 
 # properties NAME: what the mount shows of the VM, but for what each restore makes anew
 properties() {
-    (cd "$P/vms/$1" && { echo "class $(cat class)"; grep -r . prefs services features tags 2>/dev/null; } |
+    (cd "$P/vms/$1" && { echo "class $(cat class)"; grep -rs . prefs services features tags || true; } |
         grep -Ev '^prefs/(qid|uuid|backup_[a-z]*|dir_path|netid|mac|pool_name|installed_by_rpm):' | sort)
 }
 

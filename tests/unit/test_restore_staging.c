@@ -247,7 +247,7 @@ static void test_remove_tree(void **state)
     (void)state;
     assert_int_equal(mkdirat(top, "deep", 0700), 0);
     fd = openat(top, "deep", O_RDONLY | O_DIRECTORY);
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 600; i++) {
         assert_int_equal(mkdirat(fd, "directory", 0700), 0);
         assert_int_equal(symlinkat("/etc", fd, "link"), 0);
         next = openat(fd, "directory", O_RDONLY | O_DIRECTORY);
@@ -288,7 +288,7 @@ static void test_tree(void **state)
     assert_int_equal(add_file(&tree, "a/b/file"), -EILSEQ);
     assert_int_equal(add_file(&tree, "a/b/file/x"), -EILSEQ);
     assert_int_equal(add_file(&tree, "missing/too/file"), 0);
-    assert_int_equal(landing_add_symlink(&tree, "a/out", "../..", &error), 0);
+    assert_int_equal(landing_add_symlink(&tree, "a/out", "../..", 0, &error), 0);
     assert_int_equal(add_file(&tree, "a/out/escaped"), -EILSEQ);
     assert_int_equal(landing_add_hard_link(&tree, "a/again", "a/b/file", &error), 0);
     assert_int_equal(landing_add_hard_link(&tree, "a/none", "a/b/none", &error), -EILSEQ);
