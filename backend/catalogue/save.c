@@ -73,10 +73,8 @@ static int fill_new_file(int fd, const struct owner *owner, const char *data, si
 /* Only where nothing is: -EEXIST otherwise. */
 static int move_to_new(const char *temporary, const char *path)
 {
-    if (link(temporary, path) < 0)
-        return -errno;
-    unlink(temporary);
-    return 0;
+    /* as a move, which is an event of its own for whoever watches for the file */
+    return renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) ? -errno : 0;
 }
 
 /* Puts a new file at the path; `is_new`: there must be none yet. */

@@ -88,12 +88,12 @@ static void close_directory(DIR **directory)
 int restore_recover(const char *state, const char *catalogue_path, struct error *ret_error)
 {
     char *path CLEANUP_FREE = text_format("%s/restore", state);
+    int result = catalogue_remove_left(catalogue_path, ret_error);
     DIR *directory CLEANUP(close_directory) = path ? opendir(path) : NULL;
     struct dirent *entry;
-    int result = 0;
 
     if (!directory && path && errno == ENOENT)
-        return 0;
+        return result;
     if (!directory)
         return error_set(ret_error, path ? -errno : -ENOMEM, "%s/restore can't be read: %s", state,
                          strerror(path ? errno : ENOMEM));

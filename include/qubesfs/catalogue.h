@@ -152,6 +152,10 @@ int catalogue_parse(const char *path, const void *untrusted_document, size_t len
 int catalogue_load(const char *path, unsigned seconds, const struct catalogue *previous,
                    const struct catalogue **ret_catalogue, struct error *ret_error);
 
+/** Removes the new files that killed saves of qubesfs have left beside the catalogue, under Qubes'
+ * exclusive lock.  Fine when there is nothing.  0, or what the lock failed with. */
+int catalogue_remove_left(const char *path, struct error *ret_error);
+
 /** What the watch tells, from its own thread. */
 struct catalogue_listener {
     void *cookie;
