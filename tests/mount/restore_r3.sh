@@ -94,7 +94,6 @@ for kind in 4-1-gzip 3-1-gzip 3-0-none; do
         appears "$P/vms/$vm"
     done
     check_files r4
-    same 'netvm' sys-firewall "$(cat "$P/vms/work/prefs/netvm")"
     same 'template' fedora-23 "$(cat "$P/vms/work/prefs/template")"
     same 'cups' 1 "$(cat "$P/vms/work/services/cups")"
     [ "${kind:0:1}" = 4 ] || same 'menu' firefox.desktop "$(cat "$P/vms/work/features/menu-items")"
