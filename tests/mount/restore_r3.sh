@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# time limit: 400
 # Every kind of backup that the program writes of an R3 host, restored onto empty hosts: byte for byte
 # the original, with the same properties.
 . "$(dirname "$0")/../lib/mount.sh"
@@ -13,7 +14,7 @@ chmod 500 "$original/home/user/closed"
 touch -d '2001-02-03 04:05:06' "$original/home/user/closed" "$original/home/user/.bashrc"
 cp -a "$original" "$HOST"
 vms='fedora-23 sys-firewall work personal'
-kinds='4-1-gzip 4-1-zstd 4-1-none 3-1-gzip 3-1-zstd 3-1-none 3-0-gzip 3-0-none'
+kinds='4-1-gzip 4-1-zstd 4-1-none 3-1-gzip 3-0-zstd 3-0-none'
 
 : "--- backups of each kind"
 qfs_mount
@@ -84,7 +85,7 @@ done
 check_files r3
 qfs_unmount
 
-for kind in 4-1-gzip 3-1-gzip 3-0-none; do
+for kind in 4-1-gzip 3-0-none; do
     : "--- $kind onto R4"
     empty_host r4
     qfs_mount

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# time limit: 400
 # Backups of an R4 host in formats 4 and 3, restored onto empty hosts of both releases.
 . "$(dirname "$0")/../lib/mount.sh"
 . "$LIB/restore.sh"
