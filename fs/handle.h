@@ -20,8 +20,8 @@ struct handle {
     size_t secret_length;
     struct backup_stream *stream;     /* of a stream that may be read */
     struct backup_receiver *receiver; /* of one that may be written */
-    struct open_volume *volume; /* set under the tree's lock */
-    bool flushed;               /* closed at least once; guarded by the tree's lock */
+    struct open_volume *volume;       /* set under the tree's lock */
+    bool flushed;                     /* closed at least once; guarded by the tree's lock */
 };
 
 /** A new open file of `node`, with one reference; NULL: out of memory. */
@@ -32,7 +32,8 @@ void writes_release(struct handle *handle);
 
 /** volumes.c: opens the image, on a worker; 0 or -errno, which was told. */
 int volume_open(struct handle *handle, const struct subject *subject);
-/** Says whether its reads go through the kernel's cache, and whether that holds its state already. */
+/** Says whether its reads go through the kernel's cache, and whether that holds its state already.
+ */
 void volume_cache(struct handle *handle, struct fuse_file_info *info);
 void volume_read(fuse_req_t request, struct handle *handle, size_t size, off_t offset,
                  const struct fuse_file_info *info);

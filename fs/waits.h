@@ -49,8 +49,8 @@ enum wait_kind {
 uint64_t waits_add(struct fs *fs, fuse_req_t request, struct node *node, enum wait_kind kind,
                    struct handle *handle);
 
-/** True if a WAIT_READ or WAIT_TAKE was interrupted: to be asked once its work was begun, since an interrupt
- * that came before then met nothing. */
+/** True if a WAIT_READ or WAIT_TAKE was interrupted: to be asked once its work was begun, since an
+ * interrupt that came before then met nothing. */
 bool waits_interrupted(struct fs *fs, uint64_t number);
 
 /** The request, for the caller alone to answer and then to end with waits_done; NULL: it was

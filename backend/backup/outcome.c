@@ -17,7 +17,7 @@ static const char *name_of(bool verify)
 void outcome_begin(struct backup_plan *plan, const void *run, bool verify)
 {
     const struct status status = {
-        .state = STATUS_RUNNING, .begins = true, .operation = name_of(verify)};
+        .state = STATUS_RUNNING, .begins = true, .operation = name_of(verify), .eta_seconds = -1};
 
     status_set(plan, run, &status);
 }
@@ -28,11 +28,14 @@ void outcome_progress(struct backup_plan *plan, const void *run, bool verify, ui
     struct status status = {.state = STATUS_RUNNING,
                             .operation = name_of(verify),
                             .bytes_done = done,
-                            .bytes_total = total};
+                            .bytes_total = total,
+                            .eta_seconds = -1};
     uint64_t took = clock_monotonic_ns() - begun_ns;
 
     if (took > 0)
         status.bytes_per_second = (uint64_t)((double)done * 1e9 / (double)took);
+    if (status.bytes_per_second > 0)
+        status.eta_seconds = (int64_t)((total - done) / status.bytes_per_second);
     snprintf(status.current, sizeof(status.current), "%s", current);
     status_set(plan, run, &status);
 }
@@ -61,17 +64,16 @@ static void set_outcome(struct backup_plan *plan, bool verify, const char *lines
 void outcome_end(struct backup_plan *plan, const void *run, bool verify, uint64_t done,
                  uint64_t total, const char *lines, const struct error *error, bool cancelled)
 {
-    struct status status = {.operation = name_of(verify), .bytes_done = done, .bytes_total = total};
+    struct status status = {
+        .operation = name_of(verify), .bytes_done = done, .bytes_total = total, .eta_seconds = -1};
 
-    status.state = !error      ? STATUS_DONE
-                   : cancelled ? STATUS_CANCELLED
-                               : STATUS_FAILED;
+    status.state = !error ? STATUS_DONE : cancelled ? STATUS_CANCELLED : STATUS_FAILED;
     if (error)
         snprintf(status.error, sizeof(status.error), "%s", error->text);
     backup_report(plan, name_of(verify), error);
     if (!error)
-        host_journal_add(plan->service->host, "%s %s done, %llu bytes", name_of(verify),
-                         plan->name, (unsigned long long)done);
+        host_journal_add(plan->service->host, "%s %s done, %llu bytes", name_of(verify), plan->name,
+                         (unsigned long long)done);
     set_outcome(plan, verify, lines, error);
     status_set(plan, run, &status);
 }

@@ -115,7 +115,8 @@ static int enter(struct backup_receiver *receiver, struct error *ret_error)
     if (receiver->plan->removed)
         return error_set(ret_error, -ENOENT, "the plan \"%s\" was removed", receiver->plan->name);
     for (const struct backup_receiver *other = service->receivers; other; other = other->next)
-        if (other->active && (other->plan == receiver->plan || !(other->verify || receiver->verify)))
+        if (other->active &&
+            (other->plan == receiver->plan || !(other->verify || receiver->verify)))
             return error_set(ret_error, -EBUSY,
                              "a backup is being written to %s/%s already: wait for its end, or "
                              "write cancel to its `control`",
@@ -233,7 +234,8 @@ static void end(struct backup_receiver *receiver, const struct error *error)
     if (restore_result(restore, &lines))
         lines = NULL;
     restore_free(restore);
-    outcome_end(receiver->plan, receiver, receiver->verify, done, error ? total : done, lines, error, cancelled);
+    outcome_end(receiver->plan, receiver, receiver->verify, done, error ? total : done, lines,
+                error, cancelled);
     leave(receiver);
 }
 

@@ -21,7 +21,8 @@ static int write_menu(struct incoming *incoming, struct error *ret_error)
 
     if (!menu || incoming->menu_came)
         return 0;
-    result = landing_add_file(&incoming->directory, "whitelisted-appmenus.list", 0660, &fd, ret_error);
+    result =
+        landing_add_file(&incoming->directory, "whitelisted-appmenus.list", 0660, &fd, ret_error);
     if (result == 0 && (result = disk_write(fd, menu, strlen(menu))) < 0)
         error_set(ret_error, result, "the menu of %s can't be written: %s", incoming->vm->name,
                   strerror(-result));
@@ -53,8 +54,8 @@ static int sync_all(const struct staging *staging, struct error *ret_error)
     bool own = false;
 
     for (size_t i = 0; i < staging->count; i++) {
-        bool here = strncmp(staging->items[i].path, staging->directory,
-                            strlen(staging->directory)) == 0;
+        bool here =
+            strncmp(staging->items[i].path, staging->directory, strlen(staging->directory)) == 0;
 
         if (here && own)
             continue;

@@ -14,8 +14,8 @@
 #include "qubesfs/disk.h"
 
 /* at most so much waits to be written */
-#define SLOTS       16
-#define SLOT_SIZE   ((size_t)1 << 20)
+#define SLOTS     16
+#define SLOT_SIZE ((size_t)1 << 20)
 /* the kernel is told to begin with the disk at every so many bytes, or all of it would wait for the
  * last moment */
 #define FLUSH_BYTES ((uint64_t)16 << 20)
@@ -32,7 +32,8 @@ struct slot {
 
 struct disk_queue {
     pthread_t thread;
-    pthread_mutex_t lock; /* guards what follows; a slot's content is its side's until it is moved on */
+    pthread_mutex_t
+        lock; /* guards what follows; a slot's content is its side's until it is moved on */
     pthread_cond_t moved;
     struct slot slots[SLOTS];
     unsigned long given, done; /* counted from 0; slot number % SLOTS */
@@ -146,8 +147,8 @@ static struct slot *next_slot(struct disk_queue *queue, struct error *ret_error)
     return &queue->slots[queue->given % SLOTS];
 }
 
-int disk_queue_write(struct disk_queue *queue, int fd, uint64_t offset, const void *data, size_t length,
-                struct error *ret_error)
+int disk_queue_write(struct disk_queue *queue, int fd, uint64_t offset, const void *data,
+                     size_t length, struct error *ret_error)
 {
     const unsigned char *at = data;
 
@@ -176,8 +177,8 @@ int disk_queue_write(struct disk_queue *queue, int fd, uint64_t offset, const vo
     return 0;
 }
 
-int disk_queue_close(struct disk_queue *queue, int fd, char *name, uint64_t size, time_t mtime, bool durable,
-                struct error *ret_error)
+int disk_queue_close(struct disk_queue *queue, int fd, char *name, uint64_t size, time_t mtime,
+                     bool durable, struct error *ret_error)
 {
     struct slot *slot;
 

@@ -19,12 +19,12 @@ struct disk_queue;
 int disk_queue_new(struct disk_queue **ret_queue);
 /** Writes a copy of the bytes at `offset`; waits while there is much to do.  `fd` stays open until
  * disk_queue_close was done. */
-int disk_queue_write(struct disk_queue *queue, int fd, uint64_t offset, const void *data, size_t length,
-                struct error *ret_error);
+int disk_queue_write(struct disk_queue *queue, int fd, uint64_t offset, const void *data,
+                     size_t length, struct error *ret_error);
 /** The file is through: gets its size, its time (unless 0), goes to the disk if `durable`, and is
  * closed.  `fd` and `name` (for messages) are the thread's from now on; on failure, too. */
-int disk_queue_close(struct disk_queue *queue, int fd, char *name, uint64_t size, time_t mtime, bool durable,
-                struct error *ret_error);
+int disk_queue_close(struct disk_queue *queue, int fd, char *name, uint64_t size, time_t mtime,
+                     bool durable, struct error *ret_error);
 /** Waits until all is done. */
 int disk_queue_drain(struct disk_queue *queue, struct error *ret_error);
 /** Ends the thread; what was not done yet is dropped, but what it was given is closed. */

@@ -5,11 +5,11 @@
 
 #include <stdatomic.h>
 
+#include "disk_queue.h"
+#include "landing.h"
 #include "qubesfs/restore.h"
 #include "qubesfs/text.h"
-#include "disk_queue.h"
 #include "staging.h"
-#include "landing.h"
 
 /** What comes as a file but goes elsewhere as well is first kept in memory. */
 #define SMALL_FILE_MAX ((size_t)1 << 20)
@@ -17,7 +17,7 @@
 /** A VM of the backup (or dom0's home) while it is restored. */
 struct incoming {
     const struct catalogue_import_vm *vm;
-    bool placed;                  /* it has directories in staging */
+    bool placed;                      /* it has directories in staging */
     struct landing directory, images; /* `images` is used where that is another directory */
     bool images_apart;
     /* what came of it */
@@ -53,7 +53,7 @@ struct restore {
     bool manifest_verified;
     enum catalogue_form backup_form;
     struct catalogue_import *import;
-    struct staging *staging; /* NULL: nothing is written */
+    struct staging *staging;  /* NULL: nothing is written */
     struct disk_queue *queue; /* writes the files */
     struct incoming *incoming;
     size_t incoming_count;

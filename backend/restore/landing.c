@@ -50,7 +50,8 @@ static int fail(struct error *ret_error, int code, const char *path)
         return error_set(ret_error, -EILSEQ, "\"%s\" is in it twice", path);
     case -ELOOP:
     case -ENOTDIR:
-        return error_set(ret_error, -EILSEQ, "\"%s\" is below something that is no directory", path);
+        return error_set(ret_error, -EILSEQ, "\"%s\" is below something that is no directory",
+                         path);
     case -ENOENT:
     case -EMLINK:
     case -ENAMETOOLONG:
@@ -66,8 +67,7 @@ int landing_count_directory(struct landing *landing, const char *path, struct er
     landing->counted++;
     landing->counted_bytes += strlen(path) + 32;
     if (landing->counted > DIRECTORIES_MAX || landing->counted_bytes > PATH_BYTES_MAX)
-        return error_set(ret_error, -E2BIG,
-                         "there are more directories in it than any backup has");
+        return error_set(ret_error, -E2BIG, "there are more directories in it than any backup has");
     return 0;
 }
 
@@ -143,7 +143,7 @@ static int remember(struct landing *landing, const char *path, mode_t mode, time
 }
 
 int landing_add_directory(struct landing *landing, const char *path, mode_t mode, time_t mtime,
-                       struct error *ret_error)
+                          struct error *ret_error)
 {
     const char *name;
     int at = path[0] ? open_parent(landing, path, &name) : landing->fd, made;
@@ -161,7 +161,7 @@ int landing_add_directory(struct landing *landing, const char *path, mode_t mode
 }
 
 int landing_add_file(struct landing *landing, const char *path, mode_t mode, int *ret_fd,
-                  struct error *ret_error)
+                     struct error *ret_error)
 {
     const char *name;
     int at = open_parent(landing, path, &name), fd;
@@ -199,7 +199,7 @@ int landing_add_symlink(struct landing *landing, const char *path, const char *u
 }
 
 int landing_add_hard_link(struct landing *landing, const char *path, const char *target,
-                       struct error *ret_error)
+                          struct error *ret_error)
 {
     const char *name, *new_name;
     int at = open_parent(landing, target, &name), from CLEANUP_CLOSE = -1;
@@ -230,7 +230,8 @@ int landing_finish(struct landing *landing, struct error *ret_error)
 {
     forget_near(landing);
     if (landing->directory_count > 0)
-        qsort(landing->directories, landing->directory_count, sizeof(*landing->directories), compare);
+        qsort(landing->directories, landing->directory_count, sizeof(*landing->directories),
+              compare);
     for (size_t i = 0; i < landing->directory_count; i++) {
         const struct landing_directory *directory = &landing->directories[i];
         struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = directory->mtime}};

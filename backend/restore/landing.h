@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Members of an archive, made below an open directory.  Paths are relative, without `..`; no
- * symbolic link is ever followed, so nothing gets out of it.  What can't be made since it contradicts
- * what was made before, or since no file system takes such a name, is -EILSEQ, changes nothing, and
- * need not end the work.
+ * symbolic link is ever followed, so nothing gets out of it.  What can't be made since it
+ * contradicts what was made before, or since no file system takes such a name, is -EILSEQ, changes
+ * nothing, and need not end the work.
  */
 #ifndef RESTORE_LANDING_H
 #define RESTORE_LANDING_H
@@ -23,8 +23,8 @@ struct landing_directory {
 };
 
 struct landing {
-    int fd;     /* the directory; borrowed */
-    uid_t uid;  /* whose everything will be, where we may say so */
+    int fd;    /* the directory; borrowed */
+    uid_t uid; /* whose everything will be, where we may say so */
     gid_t gid;
     /* they get their modes and times at the end, or nothing could be put into some */
     struct landing_directory *directories;
@@ -43,15 +43,15 @@ void landing_free(struct landing *landing);
 int landing_count_directory(struct landing *landing, const char *path, struct error *ret_error);
 /** Path "" is the directory itself.  It was counted. */
 int landing_add_directory(struct landing *landing, const char *path, mode_t mode, time_t mtime,
-                       struct error *ret_error);
+                          struct error *ret_error);
 /** A new, empty file, open for writing; directories above it are made.  Set-id bits are dropped. */
 int landing_add_file(struct landing *landing, const char *path, mode_t mode, int *ret_fd,
-                  struct error *ret_error);
+                     struct error *ret_error);
 int landing_add_symlink(struct landing *landing, const char *path, const char *untrusted_target,
                         time_t mtime, struct error *ret_error);
 /** Another name for a file that was made before. */
 int landing_add_hard_link(struct landing *landing, const char *path, const char *target,
-                       struct error *ret_error);
+                          struct error *ret_error);
 /** Sets the directories' modes and times; nothing can be added after it. */
 int landing_finish(struct landing *landing, struct error *ret_error);
 

@@ -88,11 +88,11 @@ static int begin_directory(struct restore *restore, struct incoming *incoming,
 {
     int result = landing_count_directory(&incoming->directory, path, ret_error);
 
-    if (result < 0 || !incoming->placed ||
-        place_of(restore, incoming, path) == PLACE_NOWHERE || (!is_home(incoming) && !path[0]))
+    if (result < 0 || !incoming->placed || place_of(restore, incoming, path) == PLACE_NOWHERE ||
+        (!is_home(incoming) && !path[0]))
         return result;
     return landing_add_directory(&incoming->directory, path, member->mode,
-                              is_home(incoming) ? member->mtime : 0, ret_error);
+                                 is_home(incoming) ? member->mtime : 0, ret_error);
 }
 
 static int begin_link(struct restore *restore, struct incoming *incoming,
@@ -120,8 +120,7 @@ static int begin_link(struct restore *restore, struct incoming *incoming,
 }
 
 /* R4 makes images with mode 0600, R3 lets the group have them. */
-static mode_t file_mode(const struct restore *restore, const struct incoming *incoming,
-                        mode_t mode)
+static mode_t file_mode(const struct restore *restore, const struct incoming *incoming, mode_t mode)
 {
     if (is_home(incoming))
         return mode & 0777;
@@ -145,8 +144,8 @@ static int begin_file(struct restore *restore, struct incoming *incoming,
                          incoming->vm->name, (unsigned long long)member->size);
     if (incoming->placed && (place == PLACE_IMAGE || place == PLACE_DIRECTORY)) {
         result = landing_add_file(tree_of(incoming, place), path,
-                               file_mode(restore, incoming, member->mode), &restore->member.fd,
-                               ret_error);
+                                  file_mode(restore, incoming, member->mode), &restore->member.fd,
+                                  ret_error);
         if (result < 0)
             return result;
     }
@@ -215,7 +214,8 @@ int member_data(struct restore *restore, uint64_t offset, const void *data, size
     if (restore->member.place == PLACE_FIREWALL || restore->member.place == PLACE_MENU)
         result = keep(restore, offset, data, length);
     else if (restore->member.fd >= 0)
-        return disk_queue_write(restore->queue, restore->member.fd, offset, data, length, ret_error);
+        return disk_queue_write(restore->queue, restore->member.fd, offset, data, length,
+                                ret_error);
     if (result < 0)
         return error_set(ret_error, result, "%s of %s can't be written: %s", restore->member.path,
                          restore->archive.incoming->vm->name, strerror(-result));
@@ -231,7 +231,7 @@ static int write_small(struct restore *restore, struct incoming *incoming, const
     if (!incoming->placed)
         return 0;
     result = landing_add_file(&incoming->directory, restore->member.path,
-                           file_mode(restore, incoming, 0), &fd, ret_error);
+                              file_mode(restore, incoming, 0), &fd, ret_error);
     if (result < 0)
         return result;
     result = disk_write(fd, data, length);
@@ -263,8 +263,7 @@ static int take_firewall(struct restore *restore, struct incoming *incoming,
     return write_small(restore, incoming, document, strlen(document), ret_error);
 }
 
-static int finish_image(struct restore *restore, struct incoming *incoming,
-                        struct error *ret_error)
+static int finish_image(struct restore *restore, struct incoming *incoming, struct error *ret_error)
 {
     bool root = strcmp(restore->member.path, "root.img") == 0;
     uint64_t size = restore->member.size;
@@ -276,8 +275,7 @@ static int finish_image(struct restore *restore, struct incoming *incoming,
                       (unsigned long long)size, (unsigned long long)promised);
     if (restore->options.verify)
         return 0;
-    return catalogue_import_set_size(restore->import, incoming->vm, root ? "root" : "private",
-                                     size)
+    return catalogue_import_set_size(restore->import, incoming->vm, root ? "root" : "private", size)
                ? error_set(ret_error, -ENOMEM, "out of memory")
                : 0;
 }
@@ -292,7 +290,7 @@ static int finish_file(struct restore *restore, struct error *ret_error)
         return 0;
     name = text_format("%s of %s", restore->member.path, restore->archive.incoming->vm->name);
     return disk_queue_close(restore->queue, fd, name, restore->member.size, restore->member.mtime,
-                       restore->member.place == PLACE_IMAGE, ret_error);
+                            restore->member.place == PLACE_IMAGE, ret_error);
 }
 
 int member_end(struct restore *restore, struct error *ret_error)

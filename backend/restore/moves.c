@@ -73,7 +73,8 @@ int staging_move(struct staging *staging, struct error *ret_error)
     return result;
 }
 
-/* A target is ours if it has the number of what we staged, and what we staged is no longer there. */
+/* A target is ours if it has the number of what we staged, and what we staged is no longer there.
+ */
 static int move_back(const struct staging *staging, struct staged *item)
 {
     struct stat status;
@@ -125,8 +126,8 @@ int staging_remove(struct staging *staging, bool take_back, struct error *ret_er
             keep_first(&result, -errno);
     if (result == 0)
         result = remove_path(staging->directory);
-    return result < 0 ? error_set(ret_error, result,
-                                  "%s can't be removed: %s; the next start tries again",
-                                  staging->directory, strerror(-result))
-                      : 0;
+    return result < 0
+               ? error_set(ret_error, result, "%s can't be removed: %s; the next start tries again",
+                           staging->directory, strerror(-result))
+               : 0;
 }

@@ -47,8 +47,8 @@ static int place_vm(struct restore *restore, struct incoming *incoming, struct e
         return staging_add(restore->staging, restore->home_target, vm->backup_size, ret_error);
     }
     incoming->images_apart = strcmp(vm->directory, vm->image_directory) != 0;
-    result = add_target(restore, vm->directory, incoming->images_apart ? 0 : vm->backup_size,
-                        ret_error);
+    result =
+        add_target(restore, vm->directory, incoming->images_apart ? 0 : vm->backup_size, ret_error);
     if (result == 0 && incoming->images_apart)
         result = add_target(restore, vm->image_directory, vm->backup_size, ret_error);
     return result;

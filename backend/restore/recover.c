@@ -44,8 +44,7 @@ static int is_committed(const struct staging *staging, const char *catalogue_pat
     if (staging->phase != STAGING_COMMITTING)
         return 0;
     if (staging->vm_count == 0) {
-        *ret_committed = staging->count > 0 &&
-                         lstat(staging->items[0].target, &status) == 0 &&
+        *ret_committed = staging->count > 0 && lstat(staging->items[0].target, &status) == 0 &&
                          status.st_ino == staging->items[0].inode;
         return 0;
     }
@@ -99,9 +98,8 @@ int restore_recover(const char *state, const char *catalogue_path, struct error 
                          strerror(path ? errno : ENOMEM));
     while ((entry = readdir(directory)) != NULL) {
         struct error error;
-        int one = entry->d_name[0] == '.'
-                      ? 0
-                      : recover_one(state, entry->d_name, catalogue_path, &error);
+        int one =
+            entry->d_name[0] == '.' ? 0 : recover_one(state, entry->d_name, catalogue_path, &error);
 
         if (one < 0 && result == 0) {
             result = one;

@@ -73,8 +73,8 @@ static uint64_t bytes_max(const struct catalogue_import_vm *vm)
     return most;
 }
 
-static int archive_begin(void *cookie, const struct archive_entry *entry,
-                         struct archive_wish *wish, struct error *ret_error)
+static int archive_begin(void *cookie, const struct archive_entry *entry, struct archive_wish *wish,
+                         struct error *ret_error)
 {
     struct restore *restore = cookie;
     const struct catalogue_import_vm *vm;

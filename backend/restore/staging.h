@@ -25,8 +25,8 @@ enum staging_phase { STAGING_RECEIVING, STAGING_COMMITTING };
 
 /** A directory that will be moved as a whole. */
 struct staged {
-    char *target; /* where to, with root */
-    char *path;   /* where it grows */
+    char *target;      /* where to, with root */
+    char *path;        /* where it grows */
     uint64_t promised; /* bytes that it may take */
     ino_t inode;       /* its number, which it keeps when it is moved */
     int fd;            /* it, while it grows; -1 */

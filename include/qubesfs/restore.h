@@ -18,13 +18,13 @@
 #include "qubesfs/catalogue_import.h"
 
 struct restore_options {
-    bool verify;               /* everything is checked, nothing is written */
-    struct secret *passphrase; /* it takes a reference */
-    uint64_t kdf_memory_max;   /* as of the archive's reader; 0: its default */
-    const char *root;          /* before the host's paths; "" for none */
-    const char *catalogue_path; /* with root */
-    const char *state;          /* staging is below it; not needed to verify */
-    const char *home;           /* dom0's home, with root; NULL: there is none */
+    bool verify;                   /* everything is checked, nothing is written */
+    struct secret *passphrase;     /* it takes a reference */
+    uint64_t kdf_memory_max;       /* as of the archive's reader; 0: its default */
+    const char *root;              /* before the host's paths; "" for none */
+    const char *catalogue_path;    /* with root */
+    const char *state;             /* staging is below it; not needed to verify */
+    const char *home;              /* dom0's home, with root; NULL: there is none */
     const char *include, *exclude; /* as of the catalogue's import */
     enum import_conflict conflict;
     enum import_missing missing;
@@ -74,8 +74,8 @@ void restore_free(struct restore *restore);
 
 /** At the daemon's start, before anything else uses the catalogue at that path: finishes what a
  * killed daemon had brought into force, and takes back everything else that it left below `state`
- * and elsewhere.  What another living daemon does is left alone.  On failure (a catalogue that can't
- * be read, a disk that does not answer) the journal stays for the next start. */
+ * and elsewhere.  What another living daemon does is left alone.  On failure (a catalogue that
+ * can't be read, a disk that does not answer) the journal stays for the next start. */
 int restore_recover(const char *state, const char *catalogue_path, struct error *ret_error);
 
 #endif
