@@ -11,7 +11,9 @@ set -u
 command -v bzip2 >/dev/null || skip "bzip2 is not installed"
 build damage
 export PASSPHRASE=damage
-step=${DAMAGE_STEP:-149}
+step=149
+[ -z "$san" ] || step=701
+step=${DAMAGE_STEP:-$step}
 
 seq 1 300 >private.img
 truncate -s 3000 empty.img

@@ -8,5 +8,8 @@ set -u
 build readarchive
 limit=300
 # a sanitizer has memory of its own
-[ -z "$san" ] || limit=0
+if [ -n "$san" ]; then
+    limit=0
+    export MEMBERS=${MEMBERS:-50000}
+fi
 python3 "$here/hostile.py" ./readarchive $limit

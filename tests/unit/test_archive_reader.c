@@ -280,21 +280,21 @@ static void test_lying_lengths(void **unused)
 {
     static const int lies[] = {0, 1, -1, 8, -20, 5000, -5000, 1 << 20, -(1 << 30)};
     struct text packed = TEXT_INIT;
-    unsigned char *member = malloc(2 << 20);
+    unsigned char *member = malloc(1 << 20);
     struct decode_side *side;
-    size_t begins[5], made;
+    size_t begins[3], made;
     void *context;
 
     (void)unused;
     assert_int_equal(codec_gzip.open(ARCHIVE_DEFAULT, &context), 0);
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 3; i++) {
         begins[i] = packed.length;
-        codec_gzip.pack(context, image + (i << 18), 1 << 18, member, &made);
+        codec_gzip.pack(context, image + (i << 17), 1 << 17, member, &made);
         text_append(&packed, member, made);
     }
     codec_gzip.close(context);
     assert_int_equal(decode_side_new(2, &side), 0);
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < 3; i++)
         for (size_t j = 0; j < ARRAY_SIZE(lies); j++)
             for (int damage = 0; damage < 3; damage++) {
                 struct text one = TEXT_INIT, other = TEXT_INIT;
@@ -314,7 +314,8 @@ static void test_lying_lengths(void **unused)
                 result = decode(NULL, &packed, &one);
                 assert_int_equal(decode(side, &packed, &other), result);
                 assert_int_equal(result, damage ? -EBADMSG : 1);
-                assert_same(&one, &other, "side by side");
+                assert_int_equal(one.length, other.length);
+                assert_true(one.length == 0 || !memcmp(one.data, other.data, one.length));
                 if (damage)
                     *damaged ^= 0x40;
                 memcpy(at, before, sizeof(before));
