@@ -158,7 +158,7 @@ static int start_collected(struct host *host, const struct vm *vm, unsigned dept
     if (!result && parts && !parts->test)
         result = prepare_start(host, parts, &preparation, ret_error);
     if (!result)
-        result = hypervisor_start_domain(host->hypervisor, &key, xml, ret_error);
+        result = hypervisor_start_domain(host->hypervisor, &key, xml, NULL, ret_error);
     if (result && preparation.made && is_halted(host, vm))
         prepare_undo(&preparation);
     else

@@ -199,10 +199,18 @@ static int act(struct command *command)
     return command->failure.code;
 }
 
-int command_run(struct hypervisor *hypervisor, const struct domain_key *key, const char *xml,
+int command_run(struct hypervisor *hypervisor, const struct domain_key *key,
                 const struct command_kind *kind, struct error *ret_error)
 {
-    struct command command = {.hypervisor = hypervisor, .key = key, .xml = xml, .kind = kind};
+    return command_run_start(hypervisor, key, NULL, NULL, kind, ret_error);
+}
+
+int command_run_start(struct hypervisor *hypervisor, const struct domain_key *key, const char *xml,
+                      const struct hypervisor_created *created, const struct command_kind *kind,
+                      struct error *ret_error)
+{
+    struct command command = {
+        .hypervisor = hypervisor, .key = key, .xml = xml, .created = created, .kind = kind};
     struct error unwanted = {0};
     int result;
 

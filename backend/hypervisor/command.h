@@ -20,6 +20,7 @@ struct command {
     struct hypervisor *hypervisor;
     const struct domain_key *key;
     const char *xml; /* of a start */
+    const struct hypervisor_created *created; /* of a start, or NULL */
     const struct command_kind *kind;
     struct error *ret_error; /* never NULL */
     struct error failure;    /* of the act; code 0: not noted */
@@ -31,8 +32,12 @@ struct command {
 };
 
 /** Makes the command: connects, finds the domain, checks, acts, waits until the outcome is told. */
-int command_run(struct hypervisor *hypervisor, const struct domain_key *key, const char *xml,
+int command_run(struct hypervisor *hypervisor, const struct domain_key *key,
                 const struct command_kind *kind, struct error *ret_error);
+/** The same of a start. */
+int command_run_start(struct hypervisor *hypervisor, const struct domain_key *key, const char *xml,
+                      const struct hypervisor_created *created, const struct command_kind *kind,
+                      struct error *ret_error);
 
 /** Sets the error NAME + " " + why.  Returns `code`. */
 int command_refuse(const struct command *command, int code, const char *why);

@@ -147,6 +147,26 @@ static bool keep(struct query *query, size_t place, bool found, struct domain *d
     return true;
 }
 
+static unsigned starting_flag(const struct query *query, const char *uuid)
+{
+    return start_is_at_work(query->hypervisor, uuid) ? READING_STARTING : 0;
+}
+
+/* A start of ours may begin or end between the question and the answer. */
+static enum reading read_one(struct query *query, const char *uuid, struct domain *previous,
+                             unsigned flags, struct domain **ret_domain)
+{
+    unsigned starting = starting_flag(query, uuid);
+    enum reading result =
+        reading_look(query->connection, uuid, previous, flags | starting, ret_domain);
+
+    if (result != READING_DONE || (*ret_domain)->state != DOMAIN_PAUSED || starting ||
+        !starting_flag(query, uuid))
+        return result;
+    domain_unref(*ret_domain);
+    return reading_look(query->connection, uuid, previous, flags | READING_STARTING, ret_domain);
+}
+
 static void look(struct query *query, const char *uuid, bool redefined)
 {
     const struct hypervisor_listener *listener = &query->hypervisor->listener;
@@ -156,8 +176,7 @@ static void look(struct query *query, const char *uuid, bool redefined)
     size_t place = place_of(query, uuid, &found);
 
     previous = found ? query->known[place] : NULL;
-    result =
-        reading_look(query->connection, uuid, previous, redefined ? READING_REDEFINED : 0, &domain);
+    result = read_one(query, uuid, previous, redefined ? READING_REDEFINED : 0, &domain);
     if (result == READING_FAILED) {
         log_debug("%s can't be looked at: %s", uuid, virGetLastErrorMessage());
         dropped_dead(query);
@@ -187,7 +206,7 @@ static struct domain *sweep_one(struct query *query, virDomainPtr handle, unsign
         return NULL;
     place = place_of(query, uuid, &found);
     previous = found ? query->known[place] : NULL;
-    switch (reading_domain(handle, previous, flags, &domain)) {
+    switch (reading_domain(handle, previous, flags | starting_flag(query, uuid), &domain)) {
     case READING_DONE:
         return domain;
     case READING_FAILED:

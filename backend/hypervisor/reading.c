@@ -130,7 +130,8 @@ static enum reading read_once(virDomainPtr handle, struct domain *previous, unsi
     }
     /* QEMU starts with its processors stopped, which nobody meant as a pause: the domain is shown
      * once it runs, as its Started event will tell; one found so by a sweep is shown as it is */
-    if (starting && !(flags & READING_LATE) && (!previous || previous->id < 0)) {
+    if ((flags & READING_STARTING && domain->state == DOMAIN_PAUSED) ||
+        (starting && !(flags & READING_LATE) && (!previous || previous->id < 0))) {
         domain->id = -1;
         domain->state = DOMAIN_HALTED;
         domain->cpu_time_ns = 0;

@@ -42,6 +42,7 @@ struct hypervisor {
      * domains; others: opened by the first command that needs it. */
     virConnectPtr command_connection;
     struct error last_error; /* why there is no connection */
+    struct start *starts;    /* domains that are made and do not run yet */
 };
 
 /* events.c */
@@ -50,6 +51,11 @@ struct hypervisor {
  * Returns 0 or -errno. */
 int events_hold(struct error *ret_error);
 void events_release(void);
+
+/* start.c */
+
+/** True while the domain is being started by us, and is paused for that alone. */
+bool start_is_at_work(struct hypervisor *hypervisor, const char *uuid);
 
 /* query.c */
 
@@ -89,8 +95,9 @@ enum reading {
 };
 
 /** `READING_REDEFINED`: its definition is to be fetched again, even if it seems to be the old one.
- * `READING_LATE`: changes may have happened any time ago, so a new start has no known time. */
-enum reading_flags { READING_REDEFINED = 1, READING_LATE = 2 };
+ * `READING_LATE`: changes may have happened any time ago, so a new start has no known time.
+ * `READING_STARTING`: if it is paused, that is a part of its start. */
+enum reading_flags { READING_REDEFINED = 1, READING_LATE = 2, READING_STARTING = 4 };
 
 /**
  * Reads the domain that `handle` names.  `previous` (may be NULL) is how it was before: what can't

@@ -59,6 +59,82 @@ static int define(struct command *command, const char *xml)
     return 0;
 }
 
+/* A domain that is paused only until we have done what its start wants; on the stack of who starts it. */
+struct start {
+    struct start *next;
+    char uuid[VIR_UUID_STRING_BUFLEN];
+};
+
+bool start_is_at_work(struct hypervisor *hypervisor, const char *uuid)
+{
+    const struct start *start;
+
+    LOCK_SCOPE(&hypervisor->lock);
+    for (start = hypervisor->starts; start && strcmp(start->uuid, uuid) != 0;)
+        start = start->next;
+    return start != NULL;
+}
+
+static void note_start(struct hypervisor *hypervisor, struct start *start)
+{
+    LOCK_SCOPE(&hypervisor->lock);
+    start->next = hypervisor->starts;
+    hypervisor->starts = start;
+}
+
+static void forget_start(struct hypervisor *hypervisor, struct start *start)
+{
+    struct start **place;
+
+    LOCK_SCOPE(&hypervisor->lock);
+    for (place = &hypervisor->starts; *place != start;)
+        place = &(*place)->next;
+    *place = start->next;
+}
+
+/* Makes it, has done with it what is to be done, lets it run.  Returns 0, or -1 with the failure noted. */
+static int create_paused(struct command *command, unsigned flags)
+{
+    const struct hypervisor_created *created = command->created;
+
+    if (virDomainCreateWithFlags(command->domain, flags) < 0) {
+        command_note_failure(command);
+        return -1;
+    }
+    if (created->created(created->cookie, virDomainGetID(command->domain), &command->failure) == 0) {
+        if (!flags || virDomainResume(command->domain) == 0)
+            return 0;
+        command_note_failure(command);
+    }
+    if (virDomainDestroy(command->domain) < 0)
+        log_warning("%s can't be ended after its start failed: %s", command->key->name,
+                    virGetLastErrorMessage());
+    return -1;
+}
+
+/* The embedded test driver makes no domain paused. */
+static int create(struct command *command)
+{
+    bool test = strcasecmp(command->hypervisor->driver, "test") == 0;
+    struct start start;
+    int result;
+
+    if (!command->created) {
+        result = virDomainCreate(command->domain);
+        if (result < 0)
+            command_note_failure(command);
+        return result;
+    }
+    if (virDomainGetUUIDString(command->domain, start.uuid) < 0) {
+        command_note_failure(command);
+        return -1;
+    }
+    note_start(command->hypervisor, &start);
+    result = create_paused(command, test ? 0 : VIR_DOMAIN_START_PAUSED);
+    forget_start(command->hypervisor, &start);
+    return result;
+}
+
 /* Defines (if it is ours to do) and starts the domain.  Returns 0 or -1.  `ret_again`: somebody
  * else defined it meanwhile. */
 static int define_and_start(struct command *command, bool *ret_again)
@@ -85,9 +161,8 @@ static int define_and_start(struct command *command, bool *ret_again)
         *ret_again = anew && command_find(command) == 0 && command->domain;
         return -1;
     }
-    if (virDomainCreate(command->domain) == 0)
+    if (create(command) == 0)
         return 0;
-    command_note_failure(command);
     if (anew)
         undefine_again(command);
     return -1;
@@ -102,7 +177,8 @@ static int act_start(struct command *command)
 }
 
 int hypervisor_start_domain(struct hypervisor *hypervisor, const struct domain_key *key,
-                            const char *xml, struct error *ret_error)
+                            const char *xml, const struct hypervisor_created *created,
+                            struct error *ret_error)
 {
     static const struct command_kind kind = {"started", NULL, check_start, act_start};
     char *finished CLEANUP_FREE = NULL;
@@ -110,5 +186,5 @@ int hypervisor_start_domain(struct hypervisor *hypervisor, const struct domain_k
 
     if (result < 0)
         return result;
-    return command_run(hypervisor, key, finished, &kind, ret_error);
+    return command_run_start(hypervisor, key, finished, created, &kind, ret_error);
 }

@@ -173,11 +173,20 @@ int hypervisor_attach_disk(struct hypervisor *hypervisor, const struct domain_ke
 int hypervisor_detach_disk(struct hypervisor *hypervisor, const struct domain_key *key,
                            const struct disk_request *disk, struct error *ret_error);
 
+/** What is done with a domain that is there but does not run yet. */
+struct hypervisor_created {
+    void *cookie;
+    /** `id`: its number.  Returns 0 or -errno with the reason: then it is ended again. */
+    int (*created)(void *cookie, unsigned id, struct error *ret_error);
+};
+
 /** Starts it.  A domain that is not in the hypervisor, or is `managed`, is defined from `xml` first; one
  * that somebody else defined is started as it is (never overwritten), and may come without `xml` (NULL).
- * A failed start of a domain that this call defined anew undefines it again. */
+ * A failed start of a domain that this call defined anew undefines it again.  With `created` (may be
+ * NULL) it is made paused, which nobody is told, and runs after that call. */
 int hypervisor_start_domain(struct hypervisor *hypervisor, const struct domain_key *key,
-                            const char *xml, struct error *ret_error);
+                            const char *xml, const struct hypervisor_created *created,
+                            struct error *ret_error);
 int hypervisor_shutdown(struct hypervisor *hypervisor, const struct domain_key *key,
                         struct error *ret_error);
 int hypervisor_kill(struct hypervisor *hypervisor, const struct domain_key *key,

@@ -79,7 +79,7 @@ static int start(const struct job *job, struct error *error)
     char *xml CLEANUP_FREE = NULL;
     int result = hypervisor_definition(hypervisor, &definition, &xml, error);
 
-    return result < 0 ? result : hypervisor_start_domain(hypervisor, &key, xml, error);
+    return result < 0 ? result : hypervisor_start_domain(hypervisor, &key, xml, NULL, error);
 }
 
 static void *run(void *cookie)

@@ -169,14 +169,14 @@ static void test_start(void **state)
     (void)state;
     begin(&room, "test:///default");
     xml = definition_of(&room, "work");
-    assert_int_equal(hypervisor_start_domain(room.hypervisor, &work, xml, &error), 0);
+    assert_int_equal(hypervisor_start_domain(room.hypervisor, &work, xml, NULL, &error), 0);
     domain = heard_domain(room.heard, "work");
     assert_int_equal(domain->state, DOMAIN_RUNNING);
     assert_true(domain->managed);
     assert_true(domain->persistent);
     strcpy(uuid, domain->uuid);
     domain_unref(domain);
-    assert_int_equal(hypervisor_start_domain(room.hypervisor, &work, xml, &error), -EALREADY);
+    assert_int_equal(hypervisor_start_domain(room.hypervisor, &work, xml, NULL, &error), -EALREADY);
     assert_int_equal(hypervisor_kill(room.hypervisor, &work, &error), 0);
     domain = heard_domain(room.heard, "work");
     assert_int_equal(domain->state, DOMAIN_HALTED);
@@ -187,7 +187,7 @@ static void test_start(void **state)
     /* ours is defined again, and keeps its uuid; so does one that was renamed */
     other = strdup(strstr(xml, "200<") ? xml : "");
     memcpy(strstr(other, "200<"), "300<", 4);
-    assert_int_equal(hypervisor_start_domain(room.hypervisor, &work, other, &error), 0);
+    assert_int_equal(hypervisor_start_domain(room.hypervisor, &work, other, NULL, &error), 0);
     domain = heard_domain(room.heard, "work");
     assert_int_equal(domain->max_memory_kib, 300 * 1024);
     assert_string_equal(domain->uuid, uuid);
@@ -197,7 +197,7 @@ static void test_start(void **state)
     by_uuid.uuid = uuid;
     by_uuid.name = "play";
     other = definition_of(&room, "play");
-    assert_int_equal(hypervisor_start_domain(room.hypervisor, &by_uuid, other, &error), 0);
+    assert_int_equal(hypervisor_start_domain(room.hypervisor, &by_uuid, other, NULL, &error), 0);
     domain = heard_domain(room.heard, "play");
     assert_string_equal(domain->uuid, uuid);
     domain_unref(domain);
@@ -207,7 +207,7 @@ static void test_start(void **state)
     /* somebody else's is started as it is */
     assert_int_equal(hypervisor_kill(room.hypervisor, &foreign, &error), 0);
     other = definition_of(&room, "test");
-    assert_int_equal(hypervisor_start_domain(room.hypervisor, &foreign, other, &error), 0);
+    assert_int_equal(hypervisor_start_domain(room.hypervisor, &foreign, other, NULL, &error), 0);
     domain = heard_domain(room.heard, "test");
     assert_false(domain->managed);
     assert_true(domain->max_memory_kib > 300 * 1024);
@@ -216,22 +216,22 @@ static void test_start(void **state)
 
     /* ... for which no definition is needed; without one, nothing else can be started */
     assert_int_equal(hypervisor_kill(room.hypervisor, &foreign, &error), 0);
-    assert_int_equal(hypervisor_start_domain(room.hypervisor, &foreign, NULL, &error), 0);
+    assert_int_equal(hypervisor_start_domain(room.hypervisor, &foreign, NULL, NULL, &error), 0);
     assert_int_equal(heard_state(room.heard, "test"), DOMAIN_RUNNING);
     assert_int_equal(
-        hypervisor_start_domain(room.hypervisor, &(struct domain_key){"", "none"}, NULL, &error),
+        hypervisor_start_domain(room.hypervisor, &(struct domain_key){"", "none"}, NULL, NULL, &error),
         -ENODEV);
     assert_non_null(strstr(error.text, "try again"));
 
     /* refused definitions leave nothing */
     other = strdup("<domain type='test'><name>bad</name></domain>");
     assert_int_equal(
-        hypervisor_start_domain(room.hypervisor, &(struct domain_key){"", "bad"}, other, &error),
+        hypervisor_start_domain(room.hypervisor, &(struct domain_key){"", "bad"}, other, NULL, &error),
         -EIO);
     assert_non_null(strstr(error.text, "bad can't be started: "));
     assert_int_equal(heard_state(room.heard, "bad"), -1);
     free(other);
-    assert_int_equal(hypervisor_start_domain(room.hypervisor, &work, "<x/>", &error), -EINVAL);
+    assert_int_equal(hypervisor_start_domain(room.hypervisor, &work, "<x/>", NULL, &error), -EINVAL);
     free(xml);
     end(&room);
 }
@@ -242,7 +242,7 @@ static void *start_it(void *cookie)
     char *xml = definition_of(room, "race");
     struct error error;
     intptr_t result =
-        hypervisor_start_domain(room->hypervisor, &(struct domain_key){"", "race"}, xml, &error);
+        hypervisor_start_domain(room->hypervisor, &(struct domain_key){"", "race"}, xml, NULL, &error);
 
     if (result && result != -EALREADY)
         print_message("race: %s\n", error.text);
