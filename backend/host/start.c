@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "entries.h"
 #include "internal.h"
 #include "prepare.h"
 #include "qubesfs/clock.h"
@@ -138,10 +139,36 @@ static bool is_halted(struct host *host, const struct vm *vm)
     return halted;
 }
 
+/* XenStore is there on Xen, and where the user says so. */
+static bool has_xenstore(const struct host *host)
+{
+    const char *driver = hypervisor_driver(host->hypervisor);
+
+    return !host->without_xenstore && (host->xenstore || (driver && strcasecmp(driver, "xen") == 0));
+}
+
+struct guest {
+    const struct host *host;
+    const struct host_snapshot *snapshot;
+    const struct catalogue_entry *entry;
+};
+
+/* The domain is there and does not run yet. */
+static int write_entries(void *cookie, unsigned id, struct error *ret_error)
+{
+    const struct guest *guest = cookie;
+
+    return entries_write(guest->host->xenstore, guest->host->root, guest->snapshot->catalogue,
+                         guest->entry, id, ret_error);
+}
+
 /* With all that it takes collected; no other start of this VM is at work. */
-static int start_collected(struct host *host, const struct vm *vm, unsigned depth,
+static int start_collected(struct host *host, const struct host_snapshot *snapshot,
+                           const struct vm *vm, unsigned depth,
                            const struct definition_parts *parts, struct error *ret_error)
 {
+    struct guest guest = {host, snapshot, vm->entry};
+    const struct hypervisor_created created = {&guest, write_entries};
     const struct domain_key key = {vm->uuid, vm->name};
     struct preparation preparation = {0};
     char *xml CLEANUP_FREE = NULL;
@@ -158,7 +185,9 @@ static int start_collected(struct host *host, const struct vm *vm, unsigned dept
     if (!result && parts && !parts->test)
         result = prepare_start(host, parts, &preparation, ret_error);
     if (!result)
-        result = hypervisor_start_domain(host->hypervisor, &key, xml, NULL, ret_error);
+        result = hypervisor_start_domain(host->hypervisor, &key, xml,
+                                         has_xenstore(host) && snapshot->catalogue ? &created : NULL,
+                                         ret_error);
     if (result && preparation.made && is_halted(host, vm))
         prepare_undo(&preparation);
     else
@@ -174,13 +203,16 @@ static int start_alone(struct host *host, const struct vm *vm, unsigned depth,
     struct definition_parts parts;
     int result;
 
-    if (vm->domain && vm->domain->persistent && !vm->domain->managed)
-        return start_collected(host, vm, depth, NULL, ret_error);
     snapshot = host_snapshot(host);
-    result = definition_collect(host, snapshot->catalogue, vm->entry, vm->uuid, &parts, ret_error);
-    if (!result)
-        result = start_collected(host, vm, depth, &parts, ret_error);
-    definition_release(&parts);
+    if (vm->domain && vm->domain->persistent && !vm->domain->managed) {
+        result = start_collected(host, snapshot, vm, depth, NULL, ret_error);
+    } else {
+        result =
+            definition_collect(host, snapshot->catalogue, vm->entry, vm->uuid, &parts, ret_error);
+        if (!result)
+            result = start_collected(host, snapshot, vm, depth, &parts, ret_error);
+        definition_release(&parts);
+    }
     host_snapshot_unref(snapshot);
     return result;
 }

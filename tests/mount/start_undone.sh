@@ -6,6 +6,7 @@
 . "$(dirname "$0")/../lib/libvirtd.sh"
 libvirtd_isolate "$0" "$@"
 . "$(dirname "$0")/../lib/mount.sh"
+. "$LIB/xenstore.sh"
 requires virsh partx
 "$LIB/guest.sh" || exit $?
 make_host
@@ -29,7 +30,9 @@ truncate -s 4M "$HOST/var/lib/qubes/servicevms/sys-net/private.img"
 mkdir "$TEST_TMP/libvirt"
 cleanup_fn libvirtd_stop
 libvirtd_start "$TEST_TMP/libvirt"
-qfs_mount --connect qemu:///system --templates "$TEST_TMP/templates"
+cleanup_fn xenstore_stop
+xenstore_start
+qfs_mount --connect qemu:///system --xenstore "$XENSTORE" --templates "$TEST_TMP/templates"
 domains() {
     virsh -q -c qemu:///system list --all --name | sort | tr -s '\n' ' '
 }
@@ -78,6 +81,10 @@ refused work EIO "can't be started"
 same "domains" 'sys-firewall sys-net ' "$(domains)"
 catalogue set work kernel tiny
 until_true 20 grep -qx tiny "$P/vms/work/prefs/kernel"
+xenstore_kill
+refused work ENOTCONN "XenStore"
+same "domains" 'sys-firewall sys-net ' "$(domains)"
+xenstore_restart
 
 : "--- then it works, with new scratch images"
 before=$(stat -c %i "$vms/work/volatile.img")
@@ -90,7 +97,8 @@ same "its size" $(((12 + 1024 + 512) * 1048576)) "$(stat -c %s "$vms/work/volati
 same "its partitions" "2048 2097152 82
 2099200 24576 83" "$(partx -g -r -o START,SECTORS,TYPE "$vms/work/volatile.img" | sed 's/0x//')"
 expect_errno EALREADY write "$P/vms/work/control" start
-watch_start volumes "$P/vms/work/volumes"
+same "states told" "Halted Running" "$(sed -n 's/.* vm work state //p' "$P/events")"
+same "XenStore" AppVM "$(xenstore-read "/local/domain/$(cat "$P/vms/work/xid")/qubes-vm-type")"
 same "layers" 3 "$(find "$template" -name 'root.img.TRANSIENT-*' | wc -l)"
 for name in work sys-firewall sys-net; do echo kill >"$P/vms/$name/control"; done
 same "layers" '' "$(find "$template" -name '*TRANSIENT*')"
