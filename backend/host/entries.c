@@ -158,13 +158,17 @@ static void put_seed(struct entries *entries)
     explicit_bzero(words, sizeof(words));
 }
 
-static int write_all(const struct entries *entries, const char *socket, struct error *ret_error)
+static int write_all(struct entries *entries, const char *socket, struct error *ret_error)
 {
     struct xenstore *store;
     int result = xenstore_open(socket, &store, ret_error);
 
     if (result)
         return result;
+    /* a guest of another hypervisor is none of XenStore's, and can't be given rights there */
+    if (xenstore_is_introduced(store, entries->id) == 0)
+        for (size_t i = 0; i < entries->count; i++)
+            entries->list[i].permissions = NULL;
     result = xenstore_write_all(store, entries->list, entries->count);
     if (result) {
         error_set(ret_error, result, "XenStore does not take the guest's entries: %s",

@@ -199,10 +199,10 @@ static int act(struct command *command)
     return command->failure.code;
 }
 
-int command_run(struct hypervisor *hypervisor, const struct domain_key *key,
+int command_run(struct hypervisor *hypervisor, const struct domain_key *key, const char *xml,
                 const struct command_kind *kind, struct error *ret_error)
 {
-    return command_run_start(hypervisor, key, NULL, NULL, kind, ret_error);
+    return command_run_start(hypervisor, key, xml, NULL, kind, ret_error);
 }
 
 int command_run_start(struct hypervisor *hypervisor, const struct domain_key *key, const char *xml,

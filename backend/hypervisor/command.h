@@ -32,9 +32,9 @@ struct command {
 };
 
 /** Makes the command: connects, finds the domain, checks, acts, waits until the outcome is told. */
-int command_run(struct hypervisor *hypervisor, const struct domain_key *key,
+int command_run(struct hypervisor *hypervisor, const struct domain_key *key, const char *xml,
                 const struct command_kind *kind, struct error *ret_error);
-/** The same of a start. */
+/** The same of a start, with what is done before the domain runs (or NULL). */
 int command_run_start(struct hypervisor *hypervisor, const struct domain_key *key, const char *xml,
                       const struct hypervisor_created *created, const struct command_kind *kind,
                       struct error *ret_error);

@@ -25,7 +25,7 @@ int hypervisor_shutdown(struct hypervisor *hypervisor, const struct domain_key *
     static const struct command_kind kind = {"shut down", "kill stops it at once", check_stop,
                                              act_shutdown};
 
-    return command_run(hypervisor, key, &kind, ret_error);
+    return command_run(hypervisor, key, NULL, &kind, ret_error);
 }
 
 static int act_kill(struct command *command)
@@ -38,7 +38,7 @@ int hypervisor_kill(struct hypervisor *hypervisor, const struct domain_key *key,
 {
     static const struct command_kind kind = {"killed", NULL, check_stop, act_kill};
 
-    return command_run(hypervisor, key, &kind, ret_error);
+    return command_run(hypervisor, key, NULL, &kind, ret_error);
 }
 
 /* pause, unpause, suspend, resume */
@@ -71,7 +71,7 @@ int hypervisor_pause(struct hypervisor *hypervisor, const struct domain_key *key
 {
     static const struct command_kind kind = {"paused", NULL, check_pause, act_pause};
 
-    return command_run(hypervisor, key, &kind, ret_error);
+    return command_run(hypervisor, key, NULL, &kind, ret_error);
 }
 
 static bool goes_on(int state)
@@ -100,7 +100,7 @@ int hypervisor_unpause(struct hypervisor *hypervisor, const struct domain_key *k
     static const struct command_kind kind = {"unpaused", "resume also wakes a suspended one",
                                              check_unpause, act_unpause};
 
-    return command_run(hypervisor, key, &kind, ret_error);
+    return command_run(hypervisor, key, NULL, &kind, ret_error);
 }
 
 static int check_suspend(const struct command *command)
@@ -148,7 +148,7 @@ int hypervisor_suspend(struct hypervisor *hypervisor, const struct domain_key *k
 {
     static const struct command_kind kind = {"suspended", NULL, check_suspend, act_suspend};
 
-    return command_run(hypervisor, key, &kind, ret_error);
+    return command_run(hypervisor, key, NULL, &kind, ret_error);
 }
 
 static int check_resume(const struct command *command)
@@ -172,5 +172,5 @@ int hypervisor_resume(struct hypervisor *hypervisor, const struct domain_key *ke
 {
     static const struct command_kind kind = {"resumed", NULL, check_resume, act_resume};
 
-    return command_run(hypervisor, key, &kind, ret_error);
+    return command_run(hypervisor, key, NULL, &kind, ret_error);
 }
