@@ -68,16 +68,18 @@ int container_begin(struct container *container, const struct container_key *key
     result = cipher_begin(container->cipher, key->cipher, NULL);
     if (result < 0)
         return result;
-    result = mac_begin(container->mac, key->mac, sizeof(key->mac));
-    return result < 0 ? result : mac_update(container->mac, ret_header, CONTAINER_HEADER);
+    return mac_begin(container->mac, key->mac, sizeof(key->mac));
 }
 
-int container_put(struct container *container, const void *data, size_t length,
-                  unsigned char *ret_data)
+int container_encrypt(struct container *container, const void *data, size_t length,
+                      unsigned char *ret_data)
 {
-    int result = cipher_encrypt(container->cipher, data, length, ret_data);
+    return cipher_encrypt(container->cipher, data, length, ret_data);
+}
 
-    return result < 0 ? result : mac_update(container->mac, ret_data, length);
+int container_prove(struct container *container, const void *data, size_t length)
+{
+    return mac_update(container->mac, data, length);
 }
 
 int container_end(struct container *container, unsigned char ret_mac[CONTAINER_MAC])

@@ -43,8 +43,11 @@ void container_free(struct container *container); /* NULL is fine; wipes the key
 int container_begin(struct container *container, const struct container_key *key, unsigned log2_n,
                     unsigned char ret_header[CONTAINER_HEADER]);
 /** Encrypts `length` bytes into `ret_data`. */
-int container_put(struct container *container, const void *data, size_t length,
-                  unsigned char *ret_data);
+int container_encrypt(struct container *container, const void *data, size_t length,
+                      unsigned char *ret_data);
+/** Takes what is there of the container, header and all, for its MAC.  May be another thread's
+ * than container_encrypt. */
+int container_prove(struct container *container, const void *data, size_t length);
 /** Ends it with what stands behind the data. */
 int container_end(struct container *container, unsigned char ret_mac[CONTAINER_MAC]);
 

@@ -45,7 +45,7 @@ static int mac_start(struct sealer3 *sealer)
     return mac_begin(sealer->mac, secret_data(passphrase), secret_length(passphrase));
 }
 
-static int prove(struct sealer *base, const struct text *header, struct text *proof)
+static int prove_header(struct sealer *base, const struct text *header, struct text *proof)
 {
     struct sealer3 *sealer = (struct sealer3 *)base;
     unsigned char digest[MAC_SIZE_MAX];
@@ -82,28 +82,27 @@ static int set_key(struct sealer3 *sealer, const unsigned char *salt)
     return result;
 }
 
-static int add(struct sealer3 *sealer, struct chunk *chunk, size_t length)
+static void add(struct chunk *chunk, size_t length)
 {
-    const unsigned char *bytes = chunk->data + chunk->length;
-
     chunk->length += length;
     chunk->payload += length;
-    return mac_update(sealer->mac, bytes, length);
 }
 
 static int open_chunk(struct sealer *base, struct chunk *chunk)
 {
     struct sealer3 *sealer = (struct sealer3 *)base;
     unsigned char *salt = chunk->data + MAGIC_SIZE;
-    int result = mac_start(sealer);
+    int result;
 
-    if (result < 0 || !sealer->cipher || chunk->number > 0)
-        return result;
+    if (!sealer->cipher || chunk->number > 0)
+        return 0;
     memcpy(chunk->data, MAGIC, MAGIC_SIZE);
     result = salt_make(sealer->salts, chunk->name, salt, SALT_SIZE);
     if (result == 0)
         result = set_key(sealer, salt);
-    return result < 0 ? result : add(sealer, chunk, MAGIC_SIZE + SALT_SIZE);
+    if (result == 0)
+        add(chunk, MAGIC_SIZE + SALT_SIZE);
+    return result;
 }
 
 static int encrypt(struct sealer3 *sealer, struct chunk *chunk, const unsigned char *data,
@@ -111,7 +110,9 @@ static int encrypt(struct sealer3 *sealer, struct chunk *chunk, const unsigned c
 {
     int result = cipher_encrypt(sealer->cipher, data, length, chunk->data + chunk->length);
 
-    return result < 0 ? result : add(sealer, chunk, length);
+    if (result == 0)
+        add(chunk, length);
+    return result;
 }
 
 /* A chunk's length is a multiple of the cipher's block, and what there is room for too: with what
@@ -124,7 +125,8 @@ static int put(struct sealer *base, struct chunk *chunk, const unsigned char *da
 
     if (!sealer->cipher) {
         memcpy(chunk->data + chunk->length, data, length);
-        return add(sealer, chunk, length);
+        add(chunk, length);
+        return 0;
     }
     if (sealer->rest_length > 0) {
         size_t piece = CIPHER_BLOCK - sealer->rest_length;
@@ -157,6 +159,14 @@ static int end(struct sealer *base, struct chunk *chunk)
         return 0;
     memset(sealer->rest + sealer->rest_length, (int)missing, missing);
     return encrypt(sealer, chunk, sealer->rest, CIPHER_BLOCK);
+}
+
+static int prove(struct sealer *base, const struct chunk *chunk, size_t from, size_t length)
+{
+    struct sealer3 *sealer = (struct sealer3 *)base;
+    int result = from == 0 ? mac_start(sealer) : 0;
+
+    return result < 0 ? result : mac_update(sealer->mac, chunk->data + from, length);
 }
 
 static int close_chunk(struct sealer *base, struct chunk *chunk)
@@ -205,7 +215,8 @@ static void free_sealer(struct sealer *base)
 static int open_sealer(const struct archive_options *options, struct sealer **ret_sealer)
 {
     static const struct sealer_operations operations = {
-        prove, begin, open_chunk, put, end, close_chunk, write_chunk, stop, free_sealer};
+        prove_header, begin,       open_chunk,  put,  end,
+        prove,        close_chunk, write_chunk, stop, free_sealer};
     struct sealer3 *sealer = calloc(1, sizeof(*sealer));
     int result;
 

@@ -12,8 +12,8 @@
 #include "scrypt.h"
 #include "threads.h"
 
-/* the one being derived, two wanted ones and the one that is asked for */
-#define ENTRIES 4u
+/* the next file's, two of this one's next chunks, one at work and the one that is asked for */
+#define ENTRIES 5u
 
 enum state { FREE, WANTED, AT_WORK, READY };
 

@@ -70,6 +70,11 @@ int manifest_catalogue(struct archive_manifest *manifest, const void *document, 
     return digest_of(document, length, manifest->catalogue);
 }
 
+int manifest_digest(struct chunk *chunk)
+{
+    return digest_of(chunk->data, chunk->length, chunk->digest);
+}
+
 /* Makes room for one more of `size` bytes. */
 static int grow(void **array, size_t *room, size_t count, size_t size)
 {
@@ -109,10 +114,9 @@ int manifest_add(struct archive_manifest *manifest, const struct chunk *chunk)
     struct entry entry = {.size = chunk->length};
 
     manifest->chunks = array;
+    memcpy(entry.digest, chunk->digest, DIGEST_SIZE);
     if (result == 0 && chunk->file)
         result = add_file(manifest, chunk->file);
-    if (result == 0)
-        result = digest_of(chunk->data, chunk->length, entry.digest);
     if (result == 0)
         manifest->chunks[manifest->chunk_count++] = entry;
     return result;

@@ -12,8 +12,10 @@
 
 /** Notes the SHA-256 of the document that the catalogue is.  0 or -ENOMEM. */
 int manifest_catalogue(struct archive_manifest *manifest, const void *document, size_t length);
-/** Notes a chunk that is about to be written: size and SHA-256.  The first one of a file begins
- * that file.  Called in the order of the archive.  0 or -ENOMEM. */
+/** Fills in the digest of a chunk that is there as a whole.  0 or -ENOMEM. */
+int manifest_digest(struct chunk *chunk);
+/** Notes a chunk that is about to be written: size and digest.  The first one of a file begins that
+ * file.  Called in the order of the archive.  0 or -ENOMEM. */
 int manifest_add(struct archive_manifest *manifest, const struct chunk *chunk);
 /** Appends the manifest of all that was noted. */
 void manifest_text(const struct archive_manifest *manifest, const char *backup_id,

@@ -14,6 +14,12 @@
 /* how often a caller that waits asks if the output was given up */
 #define ASK_NS 50000000L
 
+/* For blocks and what codecs keep beside them (some hundred KiB, zstd a MiB): with two chunks it
+ * stays below 300 MiB. */
+#define PACK_MEMORY   ((size_t)72 << 20)
+#define PACKER_MEMORY (2 * (CODEC_BLOCK + CODEC_BLOCK) + CODEC_BLOCK)
+#define PACKERS_MAX   (PACK_MEMORY / PACKER_MEMORY)
+
 void pipe_fail(struct pipe *pipe, int code)
 {
     if (pipe->failed == 0)
@@ -22,7 +28,8 @@ void pipe_fail(struct pipe *pipe, int code)
     pthread_cond_broadcast(&pipe->block_full);
     pthread_cond_broadcast(&pipe->block_done);
     pthread_cond_broadcast(&pipe->chunk_free);
-    pthread_cond_broadcast(&pipe->chunk_full);
+    pthread_cond_broadcast(&pipe->bytes_sealed);
+    pthread_cond_broadcast(&pipe->bytes_proven);
 }
 
 /* Waits a moment for the condition, then sees if anybody wants the bytes still.  Called with the
@@ -118,13 +125,14 @@ struct sink *pipe_sink(struct pipe *pipe)
     return &pipe->sink;
 }
 
-int pipe_begin(struct pipe *pipe, const char *name, const char *next)
+int pipe_begin(struct pipe *pipe, const char *name, const char *next, uint64_t tar_bytes)
 {
     struct block *block;
     int result = current(pipe, &block);
 
     if (result < 0)
         return result;
+    block->tar_bytes = tar_bytes;
     block->name = strdup(name);
     block->next = next ? strdup(next) : NULL;
     return block->name && (block->next || !next) ? 0 : -ENOMEM;
@@ -146,7 +154,7 @@ int pipe_drain(struct pipe *pipe)
 {
     LOCK_SCOPE(&pipe->lock);
     while (pipe->failed == 0 &&
-           (pipe->sealed < pipe->filled || pipe->chunks_written < pipe->chunks_sealed))
+           (pipe->sealed < pipe->filled || pipe->chunks_written < pipe->sealing.chunks))
         wait_for_stages(pipe, pipe->sealed < pipe->filled ? &pipe->block_free : &pipe->chunk_free);
     return pipe->failed;
 }
@@ -175,6 +183,7 @@ static int make_rings(struct pipe *pipe)
             return -ENOMEM;
     }
     for (unsigned i = 0; i < CHUNKS; i++) {
+        pipe->chunks[i].slot = i;
         pipe->chunks[i].data = map(CHUNK_ROOM);
         if (!pipe->chunks[i].data)
             return -ENOMEM;
@@ -190,6 +199,10 @@ static int start_threads(struct pipe *pipe)
     if (result == 0) {
         result = thread_start(&pipe->sealer_thread, "backup-seal", pipe_seal_thread, pipe);
         pipe->sealer_started = result == 0;
+    }
+    if (result == 0) {
+        result = thread_start(&pipe->prover_thread, "backup-prove", pipe_prove_thread, pipe);
+        pipe->prover_started = result == 0;
     }
     while (result == 0 && pipe->packers_started < pipe->packer_count) {
         result = thread_start(&pipe->packers[pipe->packers_started], "backup-pack",
@@ -220,8 +233,8 @@ int pipe_new(const struct archive_options *options, const struct archive_output 
 
     if (!pipe)
         return -ENOMEM;
-    if (threads > ARCHIVE_THREADS_MAX)
-        threads = ARCHIVE_THREADS_MAX;
+    if (threads > PACKERS_MAX)
+        threads = PACKERS_MAX;
     pipe->sink.operations = &operations;
     pipe->options = options;
     pipe->output = output;
@@ -236,7 +249,8 @@ int pipe_new(const struct archive_options *options, const struct archive_output 
     pthread_cond_init(&pipe->block_full, &monotonic);
     pthread_cond_init(&pipe->block_done, &monotonic);
     pthread_cond_init(&pipe->chunk_free, &monotonic);
-    pthread_cond_init(&pipe->chunk_full, &monotonic);
+    pthread_cond_init(&pipe->bytes_sealed, &monotonic);
+    pthread_cond_init(&pipe->bytes_proven, &monotonic);
     pthread_condattr_destroy(&monotonic);
     result = make_rings(pipe);
     if (result == 0)
@@ -282,6 +296,8 @@ void pipe_free(struct pipe *pipe)
         pthread_join(pipe->packers[i], NULL);
     if (pipe->sealer_started)
         pthread_join(pipe->sealer_thread, NULL);
+    if (pipe->prover_started)
+        pthread_join(pipe->prover_thread, NULL);
     if (pipe->output_started)
         pthread_join(pipe->output_thread, NULL);
     free_rings(pipe);
@@ -290,6 +306,7 @@ void pipe_free(struct pipe *pipe)
     pthread_cond_destroy(&pipe->block_full);
     pthread_cond_destroy(&pipe->block_done);
     pthread_cond_destroy(&pipe->chunk_free);
-    pthread_cond_destroy(&pipe->chunk_full);
+    pthread_cond_destroy(&pipe->bytes_sealed);
+    pthread_cond_destroy(&pipe->bytes_proven);
     free(pipe);
 }

@@ -2,14 +2,18 @@
 /*
  * The pipeline: what becomes of inner archives, on threads of its own.
  *
- *     caller --blocks--> packers (one a core) --blocks, in order--> sealer --chunks--> output
+ *     caller --blocks--> packers (one a core) --blocks, in order--> sealer --chunks--> prover -->
+ * output
  *
  * The caller fills blocks of 1 MiB; each packer compresses the next one; the sealer takes them in
- * order, encrypts and authenticates them into a chunk; the output thread writes whole chunks. Where
- * blocks are cut depends on the stream alone, so the bytes don't depend on the threads.
+ * order and encrypts them into a chunk; the prover authenticates it; the output notes its digest
+ * and writes it once it is whole.  Prover and output follow the sealer through a chunk that is
+ * still being filled.  Where blocks are cut depends on the stream alone, so the bytes don't depend
+ * on the threads.
  *
- * Rings bound it: two blocks a packer and two more, each with its packed form, and two chunks.  Who
- * finds no room waits for the next stage.  The first error of any stage stays, and ends them all.
+ * Rings bound it: two blocks a packer and two more, each with its packed form, and two chunks.
+ * There are no more packers than PACK_MEMORY is enough for, on however many cores.  Who finds no
+ * room waits for the next stage.  The first error of any stage stays, and ends them all.
  */
 #ifndef ARCHIVE_PIPE_H
 #define ARCHIVE_PIPE_H
@@ -27,8 +31,9 @@ int pipe_new(const struct archive_options *options, const struct archive_output 
 /** Ends and joins all threads, whatever they have left to do.  NULL is fine. */
 void pipe_free(struct pipe *pipe);
 
-/** A file's stream begins: what the sink gets until pipe_end.  0 or -ENOMEM. */
-int pipe_begin(struct pipe *pipe, const char *name, const char *next);
+/** A file's stream begins: what the sink gets until pipe_end, about `tar_bytes` (0: unknown).  0 or
+ * -ENOMEM. */
+int pipe_begin(struct pipe *pipe, const char *name, const char *next, uint64_t tar_bytes);
 /** Takes the stream's bytes on the caller's thread; waits for room, -ECANCELED when the output is
  * given up meanwhile, or the error of another stage. */
 struct sink *pipe_sink(struct pipe *pipe);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The pipeline's stages behind the caller: packers, sealer, output. */
+/* The pipeline's stages behind the caller: packers and sealer. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "manifest.h"
 #include "pipe_state.h"
 #include "qubesfs/cleanup.h"
 
@@ -70,6 +69,7 @@ struct sealing {
     struct sealer *sealer;
     char *name;          /* of the file at work */
     uint64_t source;     /* bytes of its inner archive, before compression, that are in chunks */
+    uint64_t tar_bytes;  /* what `source` will come to; 0: unknown */
     unsigned number;     /* of its next chunk */
     struct chunk *chunk; /* at work; NULL: none */
 };
@@ -106,9 +106,9 @@ static int open_chunk(struct sealing *sealing)
     struct chunk *chunk;
 
     pthread_mutex_lock(&pipe->lock);
-    while (!pipe_ended(pipe) && pipe->chunks_sealed - pipe->chunks_written == CHUNKS)
+    while (!pipe_ended(pipe) && pipe->sealing.chunks - pipe->chunks_written == CHUNKS)
         pthread_cond_wait(&pipe->chunk_free, &pipe->lock);
-    chunk = pipe_ended(pipe) ? NULL : &pipe->chunks[pipe->chunks_sealed % CHUNKS];
+    chunk = pipe_ended(pipe) ? NULL : &pipe->chunks[pipe->sealing.chunks % CHUNKS];
     pthread_mutex_unlock(&pipe->lock);
     if (!chunk)
         return -ECANCELED;
@@ -130,30 +130,35 @@ static int open_chunk(struct sealing *sealing)
     return sealing->sealer->operations->open(sealing->sealer, chunk);
 }
 
-static int close_chunk(struct sealing *sealing)
+/* What is in the chunk may be read by the prover. */
+static void hand_on(struct sealing *sealing)
 {
     struct pipe *pipe = sealing->pipe;
-    int result = sealing->sealer->operations->close(sealing->sealer, sealing->chunk);
 
-    if (result < 0)
-        return result;
+    LOCK_SCOPE(&pipe->lock);
+    pipe->sealing.begun = true;
+    pipe->sealing.bytes = sealing->chunk->length;
+    pthread_cond_signal(&pipe->bytes_sealed);
+}
+
+static void close_chunk(struct sealing *sealing)
+{
+    struct pipe *pipe = sealing->pipe;
+
     sealing->chunk->source = sealing->source;
     sealing->chunk = NULL;
     LOCK_SCOPE(&pipe->lock);
-    pipe->chunks_sealed++;
-    pthread_cond_signal(&pipe->chunk_full);
-    return 0;
+    pipe->sealing = (struct stage){.chunks = pipe->sealing.chunks + 1};
+    pthread_cond_signal(&pipe->bytes_sealed);
 }
 
 /* A chunk that is full is followed by another one at once, be it an empty one. */
 static int turn_if_full(struct sealing *sealing)
 {
-    int result;
-
     if (sealing->chunk->payload < CHUNK_SIZE)
         return 0;
-    result = close_chunk(sealing);
-    return result < 0 ? result : open_chunk(sealing);
+    close_chunk(sealing);
+    return open_chunk(sealing);
 }
 
 static int seal_begin(struct sealing *sealing, const struct block *block)
@@ -164,6 +169,7 @@ static int seal_begin(struct sealing *sealing, const struct block *block)
     sealing->name = strdup(block->name);
     sealing->number = 0;
     sealing->source = 0;
+    sealing->tar_bytes = block->tar_bytes;
     if (!sealing->name)
         return -ENOMEM;
     result = sealing->sealer->operations->begin(sealing->sealer, block->name, block->next);
@@ -176,7 +182,19 @@ static int seal_end(struct sealing *sealing)
 
     if (result == 0)
         result = turn_if_full(sealing);
-    return result < 0 ? result : close_chunk(sealing);
+    if (result == 0)
+        close_chunk(sealing);
+    return result;
+}
+
+/* How long the stream will be, if it goes on as it has begun; 0: can't be told. */
+static uint64_t expected(const struct sealing *sealing)
+{
+    double stream = (double)CHUNK_SIZE * sealing->chunk->number + (double)sealing->chunk->payload;
+
+    if (sealing->source == 0)
+        return 0;
+    return (uint64_t)(stream * (double)sealing->tar_bytes / (double)sealing->source);
 }
 
 static int seal(struct sealing *sealing, const struct block *block)
@@ -191,14 +209,17 @@ static int seal(struct sealing *sealing, const struct block *block)
 
         if (piece > length)
             piece = length;
+        sealing->chunk->expected = expected(sealing);
         result = sealing->sealer->operations->put(sealing->sealer, sealing->chunk, data, piece);
         data += piece;
         length -= piece;
         /* a block may be cut by the end of a chunk */
         sealing->source =
             before + block->length * (block->packed_length - length) / block->packed_length;
-        if (result == 0)
+        if (result == 0) {
+            hand_on(sealing);
             result = turn_if_full(sealing);
+        }
     }
     return result == 0 && block->last ? seal_end(sealing) : result;
 }
@@ -219,49 +240,5 @@ void *pipe_seal_thread(void *cookie)
         release_block(pipe, block);
     }
     free(sealing.name);
-    return NULL;
-}
-
-/*
- * The output.
- */
-
-static const struct chunk *next_sealed(struct pipe *pipe)
-{
-    LOCK_SCOPE(&pipe->lock);
-    while (!pipe_ended(pipe) && pipe->chunks_written == pipe->chunks_sealed)
-        pthread_cond_wait(&pipe->chunk_full, &pipe->lock);
-    return pipe_ended(pipe) ? NULL : &pipe->chunks[pipe->chunks_written % CHUNKS];
-}
-
-/* Two threads may wait for it: the sealer for a chunk, the caller for the end. */
-static void release_chunk(struct pipe *pipe)
-{
-    LOCK_SCOPE(&pipe->lock);
-    pipe->chunks_written++;
-    pthread_cond_broadcast(&pipe->chunk_free);
-}
-
-void *pipe_output_thread(void *cookie)
-{
-    struct pipe *pipe = cookie;
-    const struct chunk *chunk;
-
-    while ((chunk = next_sealed(pipe)) != NULL) {
-        int result;
-
-        if (chunk->file && pipe->output->begin)
-            pipe->output->begin(pipe->output->cookie, chunk->file);
-        if (pipe->output->progress)
-            pipe->output->progress(pipe->output->cookie, chunk->source, chunk->length);
-        result = manifest_add(pipe->options->manifest, chunk);
-        if (result == 0)
-            result = pipe->sealer->operations->write(chunk, pipe->output, pipe->options->time);
-        if (result < 0) {
-            fail(pipe, result);
-            break;
-        }
-        release_chunk(pipe);
-    }
     return NULL;
 }

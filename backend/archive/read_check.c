@@ -241,6 +241,8 @@ static int note(struct checker *checker, const struct piece *piece, const struct
         return error_set(ret_error, -E2BIG, "the backup has more parts than can be read");
     if (parts->number == 0)
         chunk.file = file;
+    if (manifest_digest(&chunk) < 0)
+        return -ENOMEM;
     return manifest_add(reader->manifest, &chunk);
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Sealers: what encrypts and authenticates, where formats 3 and 4 differ.  A sealer takes the
- * stream of each file and fills chunks.  It is used by one thread at a time.
+ * stream of each file and fills chunks.
  *
- *     begin  (open  put*  close)*  end: between the last put and close
+ *     one thread   begin  (open  put*)*  end: after the last put
+ *     another one         (prove*  close)*
  */
 #ifndef ARCHIVE_SEALER_H
 #define ARCHIVE_SEALER_H
@@ -17,7 +18,7 @@ struct sealer;
 
 struct sealer_operations {
     /** Makes what goes into `backup-header.hmac` for that text of `backup-header`. */
-    int (*prove)(struct sealer *sealer, const struct text *header, struct text *proof);
+    int (*prove_header)(struct sealer *sealer, const struct text *header, struct text *proof);
     /** A file's stream begins.  `next` (or NULL) will follow it. */
     int (*begin)(struct sealer *sealer, const char *name, const char *next);
     /** Begins the chunk, which is empty but for its name and number. */
@@ -27,9 +28,12 @@ struct sealer_operations {
                size_t length);
     /** The stream ends: adds what was kept back.  There is room for it. */
     int (*end)(struct sealer *sealer, struct chunk *chunk);
-    /** The chunk is full, or the last one. */
+    /** Authenticates `length` bytes of the chunk from `from` on, in order; once at least, with 0.
+     * Runs on a thread of its own, while the chunk is filled and the next one begun. */
+    int (*prove)(struct sealer *sealer, const struct chunk *chunk, size_t from, size_t length);
+    /** On that thread: the chunk is full, or the last one, and all of it is authenticated. */
     int (*close)(struct sealer *sealer, struct chunk *chunk);
-    /** Writes it as outer members.  May run on another thread while the next chunk is made. */
+    /** Writes it as outer members.  On a third thread. */
     int (*write)(const struct chunk *chunk, const struct archive_output *output, time_t when);
     /** Any thread: the others come back soon, with -ECANCELED where they would wait. */
     void (*stop)(struct sealer *sealer);
@@ -59,8 +63,8 @@ extern const struct format format_3, format_4;
 /** NULL if there is no such format. */
 const struct format *format_find(unsigned number);
 
-/** Bytes in the outer archive of a file whose stream has that size: a multiple of CHUNK_SIZE ends in
- * an empty chunk. */
+/** Bytes in the outer archive of a file whose stream has that size: a multiple of CHUNK_SIZE ends
+ * in an empty chunk. */
 uint64_t format_file_size(const struct format *format, uint64_t stream_size);
 
 /** The whole text of backup-header, of a format that there is. */

@@ -34,7 +34,7 @@ static int write_header(struct archive_writer *writer)
     format_header(&writer->options, &text);
     result = text_status(&text);
     if (result == 0)
-        result = writer->sealer->operations->prove(writer->sealer, &text, &proof);
+        result = writer->sealer->operations->prove_header(writer->sealer, &text, &proof);
     if (result == 0 && output->begin)
         output->begin(output->cookie, HEADER_NAME);
     if (result == 0)
@@ -119,10 +119,11 @@ static int finish(struct archive_writer *writer, struct tar_writer *tar)
 }
 
 /* A file's stream begins. */
-static int begin(struct archive_writer *writer, const char *name, const char *next)
+static int begin(struct archive_writer *writer, const char *name, const char *next,
+                 uint64_t tar_bytes)
 {
     /* the manifest has one name a line */
-    return strchr(name, '\n') ? -EINVAL : pipe_begin(writer->pipe, name, next);
+    return strchr(name, '\n') ? -EINVAL : pipe_begin(writer->pipe, name, next, tar_bytes);
 }
 
 static int write_data(struct archive_writer *writer, const char *name, const void *data,
@@ -138,7 +139,7 @@ static int write_data(struct archive_writer *writer, const char *name, const voi
         .group = "root",
     };
     struct tar_writer tar = {.sink = pipe_sink(writer->pipe), .output = &writer->output};
-    int result = begin(writer, name, NULL);
+    int result = begin(writer, name, NULL, archive_data_size(length));
 
     if (result == 0)
         result = tar_write_header(&tar, &member, NULL);
@@ -168,8 +169,8 @@ int archive_write_source(struct archive_writer *writer, const struct archive_sou
 {
     struct tar_writer tar = {
         .sink = pipe_sink(writer->pipe), .output = &writer->output, .buffer = writer->buffer};
-    int result =
-        begin(writer, source->name, source->next_name ? source->next_name : ARCHIVE_MANIFEST);
+    int result = begin(writer, source->name,
+                       source->next_name ? source->next_name : ARCHIVE_MANIFEST, source->tar_bytes);
 
     if (result < 0)
         return error_set(ret_error, result, "can't store %s: %s", source->name, strerror(-result));

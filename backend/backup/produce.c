@@ -125,6 +125,7 @@ static int write_item(const struct producer *producer, struct archive_writer *wr
 
     if (item->text)
         return archive_write_data(writer, item->name, item->text, strlen(item->text), ret_error);
+    source.tar_bytes = item->size.tar_bytes;
     if (index + 1 < job->count)
         source.next_name = job->items[index + 1].name;
     result = item_check(job, item, ret_error);

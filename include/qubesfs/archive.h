@@ -6,14 +6,14 @@
  * Writing is a pipeline, each stage on threads of its own:
  *
  *     source -> inner tar -> blocks of 1 MiB, compressed side by side -> in order again ->
- *     encrypted and authenticated chunks of 100 MiB -> outer tar -> output
+ *     chunks of 100 MiB, encrypted -> authenticated -> outer tar -> output
  *
  * Reading sources happens on the thread that calls these functions, which may block on the disk and
  * while the output takes nothing.
  *
  * Memory, whatever the size of the archive: two chunks (200 MiB, page by page as they fill); with
- * compression 2 MiB and some for each of 2 blocks a thread and 2 more; and for the keys of format 4
- * 128 * 8 << kdf_log2_n bytes (128 MiB with 17, 1 GiB with 20).
+ * compression 72 MiB at most for blocks, 2 MiB and some for each of 2 a thread and 2 more; and for
+ * the keys of format 4 128 * 8 << kdf_log2_n bytes (128 MiB with 17, 1 GiB with 20).
  */
 #ifndef QUBESFS_ARCHIVE_H
 #define QUBESFS_ARCHIVE_H
@@ -58,7 +58,7 @@ struct archive_options {
     enum archive_level level;
     time_t time;                     /* mtime of the outer members */
     const struct secret *passphrase; /* needed in any case: it authenticates */
-    unsigned threads;                /* that compress; 0: one for each core */
+    unsigned threads;                /* that compress; 0: one for each core, within reason */
 
     char backup_id[ARCHIVE_ID_SIZE]; /* letters, digits and `-`, which isn't the first */
 
@@ -74,8 +74,8 @@ struct archive_options {
     /** For an archive that was cut off: no header is written, the archive goes on with the next
      * source, as a writer with the same seed and options would have written it there. */
     bool continue_without_header;
-    /** Where the writer notes what it writes, and, going on, finds what was written before; borrowed.
-     * NULL: the writer has one of its own (and begins with a header). */
+    /** Where the writer notes what it writes, and, going on, finds what was written before;
+     * borrowed. NULL: the writer has one of its own (and begins with a header). */
     struct archive_manifest *manifest;
 };
 
@@ -138,6 +138,9 @@ struct archive_source {
     const struct archive_image *images;
     size_t image_count;
     struct archive_owners owners;
+    /** About how long its inner archive will be, or 0 for unknown: format 4 derives no keys for
+     * chunks that won't come. */
+    uint64_t tar_bytes;
     /** Name of the source that will follow; NULL: none.  Format 4 derives its first key meanwhile.
      */
     const char *next_name;

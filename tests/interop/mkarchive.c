@@ -148,7 +148,7 @@ static int write_source(struct archive_writer *writer, char **words, int left,
     int result = archive_measure(&source, &size, error);
 
     if (result == 0)
-        archive_bound_add(bound, words[0], size.tar_bytes);
+        archive_bound_add(bound, words[0], source.tar_bytes = size.tar_bytes);
     return result < 0 ? result : archive_write_source(writer, &source, error);
 }
 

@@ -14,6 +14,7 @@ static void add(struct archive_manifest *manifest, char *file, char *content)
     struct chunk chunk = {
         .data = (unsigned char *)content, .length = strlen(content), .file = file};
 
+    assert_int_equal(manifest_digest(&chunk), 0);
     assert_int_equal(manifest_add(manifest, &chunk), 0);
 }
 

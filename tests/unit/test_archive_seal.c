@@ -74,7 +74,7 @@ static void make(const struct archive_options *options, uint64_t length, struct 
     assert_int_equal(archive_manifest_new(&noted.manifest), 0);
     assert_int_equal(format->open(&noted, &sealer), 0);
     assert_int_equal(pipe_new(&noted, &output, sealer, &pipe), 0);
-    assert_int_equal(pipe_begin(pipe, "vm2/private.img", NULL), 0);
+    assert_int_equal(pipe_begin(pipe, "vm2/private.img", NULL, length), 0);
     /* in pieces that fit no block */
     for (uint64_t left = length, piece; left > 0; left -= piece) {
         piece = left < 700001 ? left : 700001;
