@@ -8,7 +8,7 @@
 #include "qubesfs/clock.h"
 
 #define WRITE_PATIENCE_NS (15 * 1000000000ull)
-#define NAME_PATIENCE_NS  (2 * 1000000000ull)
+#define NAME_PATIENCE_NS  (5 * 1000000000ull)
 
 struct wait {
     struct wait *next;

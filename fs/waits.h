@@ -36,7 +36,7 @@ enum wait_kind {
     WAIT_WRITE, /* a user's write: the node's file is locked in the kernel; answered EINPROGRESS
                    after 15 s */
     WAIT_NAME,  /* a user makes, renames or removes a name in this directory, which the kernel has
-                   locked: answered EINPROGRESS after 2 s, so that no listing waits for long */
+                   locked: answered EINPROGRESS after 5 s, so that no listing waits for long */
     WAIT_OTHER, /* a getattr or open that needs the disk */
     WAIT_READ,  /* a read or flush of a stream, which answers interrupts itself */
     WAIT_TAKE,  /* a write to a stream: both of it, and it may take its time */

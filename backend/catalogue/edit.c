@@ -142,16 +142,10 @@ static void apply(const char *path, const char *root, struct state *state,
     arena_free(&arena);
 }
 
-struct batch {
-    const char *root;
-    struct catalogue_edit *edits;
-    size_t count;
-};
-
-static int apply_all(void *cookie, const char *path, const char *untrusted_data, size_t length,
-                     char **ret_data, size_t *ret_length, struct error *ret_error)
+int edit_all(void *cookie, const char *path, const char *untrusted_data, size_t length,
+             char **ret_data, size_t *ret_length, struct error *ret_error)
 {
-    const struct batch *batch = cookie;
+    const struct edit_batch *batch = cookie;
     struct state state;
     char *copy = malloc(length + 1);
     int result;
@@ -175,7 +169,7 @@ int catalogue_edit(const char *path, const char *root, unsigned seconds, int can
                    struct catalogue_edit *edits, size_t count, struct error *ret_error)
 {
     const struct patience patience = {.seconds = seconds, .cancel_fd = cancel_fd};
-    struct batch batch = {.root = root, .edits = edits, .count = count};
+    struct edit_batch batch = {.root = root, .edits = edits, .count = count};
 
-    return edit_bytes(path, &patience, apply_all, &batch, ret_error);
+    return edit_bytes(path, &patience, edit_all, &batch, ret_error);
 }

@@ -16,6 +16,15 @@ struct editing {
     struct error *error;
 };
 
+/** catalogue_edit of a document in memory, as bytes_edit; `cookie` is one of these. */
+struct edit_batch {
+    const char *root;
+    struct catalogue_edit *edits;
+    size_t count;
+};
+int edit_all(void *cookie, const char *path, const char *untrusted_data, size_t length,
+             char **ret_data, size_t *ret_length, struct error *ret_error);
+
 /** "\"work\": ..." with what is wrong; returns `code`. */
 int edit_refuse(const struct editing *editing, int code, const char *format, ...) PRINTF(3, 4);
 /** A global property's value, NULL where it is none. */

@@ -9,6 +9,7 @@ import random
 import re
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree as ET
 
 LABELS = "red orange yellow green gray blue purple black".split()
@@ -26,7 +27,17 @@ PROPERTIES = {
 TOUCHED = "|".join([*PROPERTIES, "uses_default_kernelopts", "services", "counter"])
 
 
-def write(path, value, flags=os.O_CREAT):
+def patiently(call, *arguments):
+    """On a slow machine the answer may be EINPROGRESS; asked again it comes to an end."""
+    for _ in range(100):
+        try:
+            return call(*arguments)
+        except BlockingIOError:
+            time.sleep(0.2)
+    raise SystemExit("in progress for ever")
+
+
+def write_once(path, value, flags):
     fd = os.open(path, os.O_WRONLY | flags, 0o660)
     try:
         os.write(fd, value.encode())
@@ -34,8 +45,31 @@ def write(path, value, flags=os.O_CREAT):
         os.close(fd)
 
 
+def write(path, value, flags=os.O_CREAT):
+    patiently(write_once, path, value, flags)
+
+
+def remove_once(path):
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass  # the one before was only slow
+
+
+def remove(path):
+    patiently(remove_once, path)
+
+
 def writer(mount, number, writes, results):
     """Owns one property of both VMs, and a service; tells what it wrote last."""
+    try:
+        results.put(write_all(mount, number, writes, results))
+    except (OSError, SystemExit) as error:
+        results.put(f"writer {number}: {error}")
+        results.put({})
+
+
+def write_all(mount, number, writes, results):
     random.seed(number)
     name = list(PROPERTIES)[number]
     make, wrong = PROPERTIES[name]
@@ -56,7 +90,7 @@ def writer(mount, number, writes, results):
             if value is not None:
                 write(f"{mount}/vms/{vm}/{path}", value)
             elif last.get((vm, path)) is not None:
-                os.unlink(f"{mount}/vms/{vm}/{path}")
+                remove(f"{mount}/vms/{vm}/{path}")
         else:
             path, value = f"prefs/{name}", make()
             write(f"{mount}/vms/{vm}/{path}", value, 0)
@@ -65,7 +99,7 @@ def writer(mount, number, writes, results):
             if seen != value + "\n":
                 results.put(f"{vm}/{path}: wrote {value}, read {seen}")
         last[vm, path] = value
-    results.put(last)
+    return last
 
 
 def save(catalogue):
