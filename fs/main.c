@@ -113,6 +113,8 @@ static int start(struct fs *fs, const struct options *options, struct session **
         backup_service_new(fs->host, options->root, options->store,
                            options->state ? options->state : state, &backup_listener, &fs->backups);
     if (!result)
+        backup_service_set_kdf_memory(fs->backups, options->kdf_memory);
+    if (!result)
         result = pool_new("qfs-disk", 16, &fs->workers);
     if (!result)
         result = pool_new("qfs-volume", 16, &fs->readers);

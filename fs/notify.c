@@ -354,6 +354,27 @@ struct start {
     const char *mountpoint;
 };
 
+/*
+ * A table of files of its own, without the daemon's.  While this thread waits for an answer it can't
+ * be ended; were the device that answers open in its table as well, the kernel would not see that a
+ * killed daemon has gone, and both would wait for ever: the daemon would never end, and its mount
+ * neither answer nor fail.  (What this thread says goes to stderr, in the background to nowhere: the
+ * socket of the log is not its own either.)
+ */
+static void part_from_files(void)
+{
+    bool background = log_thread_to_stderr();
+
+    if (close_range(background ? 0 : 3, ~0u, CLOSE_RANGE_UNSHARE)) {
+        log_debug("the notifier shares the daemon's files: %m");
+        return;
+    }
+    /* 0, 1 and 2 are to be no files of the mount's */
+    for (int fd = 0; background && fd < 3; fd++)
+        if (open("/dev/null", O_RDWR) < 0)
+            log_debug("the notifier has no /dev/null: %m");
+}
+
 static void *poke_thread(void *cookie)
 {
     struct start *start = cookie;
@@ -363,6 +384,7 @@ static void *poke_thread(void *cookie)
     int root;
 
     pthread_setname_np(pthread_self(), "qfs-notify");
+    part_from_files();
     atomic_store(&notifier->tid, gettid());
     root = open_root(notifier, start->mountpoint);
     /* the mount answers when this returns */

@@ -11,11 +11,18 @@
 
 static atomic_bool use_syslog;
 static atomic_bool debugging;
+static _Thread_local bool thread_to_stderr;
 
 void log_to_syslog(void)
 {
     openlog("qubesfs", LOG_PID, LOG_DAEMON);
     atomic_store(&use_syslog, true);
+}
+
+bool log_thread_to_stderr(void)
+{
+    thread_to_stderr = true;
+    return atomic_load(&use_syslog);
 }
 
 void log_set_debug(bool on)
@@ -37,7 +44,7 @@ static void PRINTF(2, 0) line(int priority, const char *format, va_list argument
     text_escape(&escaped, raw, strlen(raw));
     if (text_status(&escaped) || !escaped.data)
         return;
-    if (atomic_load(&use_syslog))
+    if (atomic_load(&use_syslog) && !thread_to_stderr)
         syslog(priority, "%s", escaped.data);
     else
         fprintf(stderr, "qubesfs: %s\n", escaped.data);

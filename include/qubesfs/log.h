@@ -10,6 +10,10 @@
 /** Sends the log to syslog from now on (facility daemon). */
 void log_to_syslog(void);
 
+/** The calling thread's lines never go to syslog: for one that has a table of files of its own.  True
+ * if they would have: its stderr may be a terminal or pipe that is to be let go. */
+bool log_thread_to_stderr(void);
+
 /** Switches debug lines on or off, at any time from any thread. */
 void log_set_debug(bool on);
 bool log_debugging(void);
