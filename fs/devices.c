@@ -237,7 +237,11 @@ static void change_files(struct fs *fs, const struct device_list *before,
             remove_file(fs, old->name);
         } else if (!old) {
             add_file(fs, new->name);
-        } else if (old != new &&memcmp(&old->changed, &new->changed, sizeof(old->changed)) != 0) {
+        } else if (old->identity != new->identity) {
+            /* one was pulled out, and another one has its name */
+            remove_file(fs, old->name);
+            add_file(fs, new->name);
+        } else if (old != new && memcmp(&old->changed, &new->changed, sizeof(old->changed)) != 0) {
             node = node_child(fs->tree.devices, new->name);
             if (node)
                 notify_changed(fs, node);

@@ -295,6 +295,8 @@ static int finish(struct joining *joining, const struct device_list **ret_list)
         }
         *copy = *one;
         copy->references = 1;
+        if (old && old->offer.sequence != one->offer.sequence)
+            old = NULL; /* pulled out, and another one plugged in at once */
         copy->identity = old ? old->identity : (*joining->join->next_identity)++;
         copy->changed = old && same_content(old, one) ? old->changed : clock_wall_unique();
         list->devices[list->count++] = copy;

@@ -212,6 +212,8 @@ static bool read_device(struct scan *scan, const char *name, struct seen *ret_se
     if (sectors == 0 || sectors > UINT64_MAX / 512)
         return false; /* an empty loop device or drive */
     offer->size = sectors * 512;
+    if (attribute(directory, "diskseq", value, sizeof(value)))
+        offer->sequence = strtoull(value, NULL, 10);
     snprintf(offer->name, sizeof(offer->name), "%s", name);
     snprintf(offer->path, sizeof(offer->path), "/dev/%s", name);
     snprintf(offer->description, sizeof(offer->description), "%s", name);
@@ -283,6 +285,7 @@ static void spread(struct scan *scan)
             continue;
         part->hidden |= disk->hidden | disk->used;
         strcpy(part->offer.description, disk->offer.description);
+        part->offer.sequence = disk->offer.sequence;
     }
     for (size_t i = 0; i < scan->count; i++) {
         struct seen *part = &scan->seen[i], key, *disk;

@@ -9,7 +9,7 @@
 bool offer_equal(const struct offer *a, const struct offer *b)
 {
     return strcmp(a->name, b->name) == 0 && strcmp(a->path, b->path) == 0 &&
-           strcmp(a->description, b->description) == 0 && a->size == b->size &&
+           strcmp(a->description, b->description) == 0 && a->size == b->size && a->sequence == b->sequence &&
            a->major == b->major && a->minor == b->minor && a->numbered == b->numbered &&
            a->read_only == b->read_only;
 }

@@ -255,8 +255,14 @@ void devices_journal(struct host *host, const struct device_list *before,
                     : a == after->count ? -1
                                         : strcmp(before->devices[b]->name, after->devices[a]->name);
 
-        journal_one(host, order <= 0 ? before->devices[b] : NULL,
-                    order >= 0 ? after->devices[a] : NULL);
+        const struct device *old = order <= 0 ? before->devices[b] : NULL;
+        const struct device *new = order >= 0 ? after->devices[a] : NULL;
+
+        if (old && new && old->identity != new->identity) {
+            journal_one(host, old, NULL);
+            old = NULL;
+        }
+        journal_one(host, old, new);
         b += order <= 0;
         a += order >= 0;
     }

@@ -69,6 +69,8 @@ struct offer {
     char path[DEVICE_PATH_MAX]; /* in its own domain */
     char description[DEVICE_DESCRIPTION_MAX];
     uint64_t size;
+    uint64_t sequence; /* of its medium, from the kernel (diskseq): another one is another device;
+                          0: unknown */
     unsigned major, minor;
     bool numbered; /* major and minor are known */
     bool read_only;

@@ -180,6 +180,26 @@ _ended() {
     case $(ps -o stat= -p "$1") in '' | Z*) return 0 ;; *) return 1 ;; esac
 }
 
+# loop_for FILE [OPTION...]: a loop device, let go at the end; LOOP is its name.  Other tests take them too.
+loop_for() {
+    local file=$1 try
+    shift
+    for try in {1..20}; do
+        if LOOP=$(losetup -f --show "$@" "$file"); then
+            cleanup_fn _loop_end "$LOOP" "$file"
+            LOOP=${LOOP#/dev/}
+            return
+        fi
+        sleep 0.1
+    done
+    skip "no loop devices here"
+}
+
+# it may be another's by now
+_loop_end() {
+    ! losetup -a | grep -qF "$1: " || ! losetup -O BACK-FILE -n "$1" | grep -qxF "$2" || losetup -d "$1"
+}
+
 # --- looking ---
 
 # same WHAT EXPECTED ACTUAL

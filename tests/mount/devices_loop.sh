@@ -6,23 +6,6 @@ WITH_BLOCK_DEVICES=true
 requires inotifywait losetup python3
 COUNT=${LOOP_COUNT:-12} # at once; by hand up to 200
 make_host
-_loops=()
-free_loops() {
-    local loop
-    for loop in ${_loops[@]+"${_loops[@]}"}; do
-        losetup -d "$loop" 2>/dev/null || true
-    done
-}
-cleanup_fn free_loops
-
-# loop_for FILE [OPTION...]: sets LOOP to its name
-loop_for() {
-    local file=$1
-    shift
-    LOOP=$(losetup -f --show "$@" "$file") || skip "no loop devices here"
-    _loops+=("$LOOP")
-    LOOP=${LOOP#/dev/}
-}
 
 # one partition, of 1 MiB at 1 MiB
 python3 - "$TEST_TMP/disk.img" <<'X'

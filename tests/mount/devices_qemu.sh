@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# time limit: 300
+# time limit: 600
 # A real guest is given loop devices and loses them again, by us and by virsh; its kernel sees it, and so
 # does whoever watches.  A guest that stands still does not let go, and nobody says that it has.
 WITH_BLOCK_DEVICES=true
@@ -10,7 +10,7 @@ libvirtd_isolate "$0" "$@"
 requires inotifywait virsh losetup
 "$LIB/guest.sh" || exit $?
 make_host
-WITHIN=60
+WITHIN=120
 
 kernel=$HOST/var/lib/qubes/vm-kernels/tiny
 mkdir -p "$kernel"
@@ -23,11 +23,10 @@ mkdir -p "$HOST/var/lib/qubes/appvms/guest"
 truncate -s 4M "$HOST/var/lib/qubes/appvms/guest/"{root,private}.img
 
 truncate -s 3M "$TEST_TMP/one.img" "$TEST_TMP/two.img"
-one=$(losetup -f --show "$TEST_TMP/one.img") || skip "no loop devices here"
-cleanup_fn losetup -d "$one"
-two=$(losetup -f --show -r "$TEST_TMP/two.img") || skip "no loop devices here"
-cleanup_fn losetup -d "$two"
-first=$P/devices/dom0:${one#/dev/} second=$P/devices/dom0:${two#/dev/}
+loop_for "$TEST_TMP/one.img"
+one=/dev/$LOOP first=$P/devices/dom0:$LOOP
+loop_for "$TEST_TMP/two.img" -r
+second=$P/devices/dom0:$LOOP
 
 mkdir "$TEST_TMP/libvirt"
 cleanup_fn libvirtd_stop
@@ -44,11 +43,11 @@ _disks() {
     [ "$(grep -a 'GUEST-DISKS:' "$HOST/var/log/qubes/guest-guest.log" | tail -n 1 | grep -o 'vd[a-z]' | wc -l)" = $((own + $1)) ]
 }
 disks() {
-    until_true 60 _disks "$1" ||
+    until_true 120 _disks "$1" ||
         fail "not $own and $1 disks: $(grep -a GUEST-DISKS "$HOST/var/log/qubes/guest-guest.log")"
 }
 has() {
-    until_true 60 grep -qx -- "$2" "$1" || fail "no '$2': $(cat "$1")"
+    until_true 120 grep -qx -- "$2" "$1" || fail "no '$2': $(cat "$1")"
 }
 
 echo start >"$P/vms/guest/control"
@@ -100,7 +99,7 @@ EBUSY | ETIMEDOUT | EINPROGRESS) ;;
 *) fail "detach from a guest that stands still: $actual" ;;
 esac
 grep -qx state=attached "$first" || fail "it is not true: $(cat "$first")"
-until_true 60 grep -q "detach dom0:${one#/dev/}: .*let go" "$P/error" || fail "$(cat "$P/error")"
+until_true 120 grep -q "detach dom0:${one#/dev/}: .*let go" "$P/error" || fail "$(cat "$P/error")"
 # ... lets go when it goes on
 virsh resume guest
 has "$first" state=free

@@ -81,6 +81,26 @@ static void test_offers(void **state)
     device_list_unref(list);
 }
 
+/* One medium went and another came between two looks: it is another device. */
+static void test_another_medium(void **state)
+{
+    struct offer own[] = {offer("loop0")};
+    struct kernel_devices kernel = {.offers = own, .count = 1};
+    struct join join = {.kernel = &kernel};
+    const struct device_list *list, *again;
+
+    (void)state;
+    own[0].sequence = 7;
+    list = joined(&join);
+    own[0].sequence = 8;
+    join.before = list;
+    again = joined(&join);
+    assert_int_equal(again->count, 1);
+    assert_true(again->devices[0]->identity != list->devices[0]->identity);
+    device_list_unref(list);
+    device_list_unref(again);
+}
+
 static void test_xen_knows_best(void **state)
 {
     struct offer own[] = {offer("loop0")}, usb[] = {offer("sda")};
@@ -187,9 +207,9 @@ static void test_reboot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_offers), cmocka_unit_test(test_xen_knows_best),
-        cmocka_unit_test(test_stale),  cmocka_unit_test(test_stale_unknown),
-        cmocka_unit_test(test_reboot),
+        cmocka_unit_test(test_offers),         cmocka_unit_test(test_xen_knows_best),
+        cmocka_unit_test(test_another_medium), cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_stale_unknown),  cmocka_unit_test(test_reboot),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
