@@ -113,7 +113,7 @@ static pid_t start_reader(int end_fd)
     assert_true(child >= 0);
     if (child > 0)
         return child;
-    for (; poll(&end, 1, 1) == 0; count++) {
+    for (; poll(&end, 1, 5) == 0; count++) {
         const struct catalogue *catalogue;
         char *data CLEANUP_FREE = NULL;
         struct error error;
@@ -180,7 +180,7 @@ static size_t check_added(const char *log, const struct catalogue *catalogue)
 
 static void eight_processes(void **state)
 {
-    unsigned count = from_environment("QUBESFS_TEST_SAVES", 600) / (OURS + THEIRS);
+    unsigned count = from_environment("QUBESFS_TEST_SAVES", 240) / (OURS + THEIRS);
     pid_t children[OURS + THEIRS], reader;
     const struct catalogue *catalogue;
     char log_path[320], wanted[16];
@@ -253,7 +253,7 @@ static void wait_for_first(const char *log, long nanoseconds)
 
 static void killed_savers(void **state)
 {
-    unsigned kills = from_environment("QUBESFS_TEST_KILLS", 60);
+    unsigned kills = from_environment("QUBESFS_TEST_KILLS", 30);
     unsigned seed = from_environment("QUBESFS_TEST_SEED", (unsigned)time(NULL));
     unsigned found = 0, all = 0;
     char log_path[320];
@@ -262,7 +262,7 @@ static void killed_savers(void **state)
     printf("seed %u\n", seed);
     srandom(seed);
     for (unsigned i = 0; i < kills; i++) {
-        long pause = random() % 20000000;
+        long pause = random() % 60000000;
         const struct catalogue *catalogue;
         pid_t victim;
         int status;
