@@ -14,22 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "qubesfs/disk.h"
 #include "qubesfs/log.h"
-
-static int write_all(int fd, const char *data, size_t length)
-{
-    while (length > 0) {
-        ssize_t written = write(fd, data, length);
-
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -errno;
-        data += written;
-        length -= (size_t)written;
-    }
-    return 0;
-}
 
 static int sync_directory_of(const char *path)
 {
@@ -55,7 +41,7 @@ static int fill_new_file(int fd, const struct owner *owner, const char *data, si
 
     if (result)
         return result;
-    result = write_all(fd, data, length);
+    result = disk_write(fd, data, length);
     if (result)
         return result;
     /* the owner first: chown takes set-id bits away */
