@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# time limit: 300
+# time limit: 600
 # The archives in tests/golden, read by our own reader: the same files, with their modes, times and holes, however
 # the bytes are cut; a wrong passphrase; each begin that is a part too short; one byte too many.
 set -u

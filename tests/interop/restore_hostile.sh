@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# time limit: 300
+# time limit: 600
 # Backups that somebody made to do harm (hostile.py): each is refused, with the errno that belongs to it, in bounded
 # time and memory.
 set -u

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# time limit: 300
+# time limit: 600
 # Backups as Qubes' own tools made them (tests/lib/qubes-backup), in each format, form and order that a release
 # wrote or read, are read back whole: content, modes, times, links, holes.
 set -u
