@@ -16,7 +16,7 @@ struct options {
     char *connect;                      /* libvirt URI; NULL: none */
     char *xenstore, *state, *templates; /* NULL: default */
     char *fuse_options;                 /* all -o, joined by commas; NULL: none */
-    bool without_xenstore; /* --xenstore none */
+    bool without_xenstore;              /* --xenstore none */
     uint64_t kdf_memory; /* bytes that a key of a backup that is restored may take; 0: default */
     bool foreground, debug, version, help;
 };

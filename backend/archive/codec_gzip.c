@@ -13,8 +13,8 @@
 #include "codec.h"
 #include "codec_gzip.h"
 
-#define STORED_MAX   65535u
-#define STORED_HEAD  5u
+#define STORED_MAX  65535u
+#define STORED_HEAD 5u
 
 /* Of 200 MiB of programs, headers and documents: ISA-L 1 leaves 43.3 % at 2.7 ns a byte, 3 leaves
  * 42.1 % at 3.7 ns, libdeflate 6 37.5 % at 19 ns (9: 37.2 % at 73 ns); gzip -1 41.9 % at 20 ns, -6

@@ -22,8 +22,8 @@ struct decoder {
 const struct decode_codec *decode_find(enum read_filter filter)
 {
     static const struct decode_codec *const codecs[] = {
-        [FILTER_NONE] = NULL,      [FILTER_GZIP] = &decode_gzip, [FILTER_BZIP2] = &decode_bzip2,
-        [FILTER_XZ] = &decode_xz,  [FILTER_LZMA] = &decode_lzma, [FILTER_ZSTD] = &decode_zstd,
+        [FILTER_NONE] = NULL,     [FILTER_GZIP] = &decode_gzip, [FILTER_BZIP2] = &decode_bzip2,
+        [FILTER_XZ] = &decode_xz, [FILTER_LZMA] = &decode_lzma, [FILTER_ZSTD] = &decode_zstd,
     };
 
     return codecs[filter];
@@ -37,7 +37,9 @@ bool decode_may_begin(enum read_filter filter, const unsigned char *data, size_t
     } begins[] = {
         [FILTER_GZIP] = {"\x1f\x8b\x08", 3},
         [FILTER_BZIP2] = {"BZh", 3},
-        [FILTER_XZ] = {"\xfd" "7zXZ\0", 6},
+        [FILTER_XZ] = {"\xfd"
+                       "7zXZ\0",
+                       6},
         /* properties lc=3 lp=0 pb=2, as the program writes them; a dictionary of 4 KiB or more */
         [FILTER_LZMA] = {"\x5d\0", 2},
         [FILTER_ZSTD] = {"\x28\xb5\x2f\xfd", 4},

@@ -26,8 +26,8 @@ struct decode_codec {
     /** A piece begins, whatever became of the one before.  0 or -ENOMEM. */
     int (*begin)(void *context);
     /** Decodes: moves `*in` on, fills up to `room` bytes at `out`.  1: the piece has ended; 0: it
-     * goes on, in more input or, if `room` was used up, more output; -EBADMSG: damaged; -ENOTSUP: it
-     * asks for too much memory; -ENOMEM. */
+     * goes on, in more input or, if `room` was used up, more output; -EBADMSG: damaged; -ENOTSUP:
+     * it asks for too much memory; -ENOMEM. */
     int (*step)(void *context, const unsigned char **in, size_t *in_length, unsigned char *out,
                 size_t room, size_t *ret_made);
     /** The length of the piece that begins here, if it may be decoded alone into DECODE_ALONE
@@ -45,8 +45,9 @@ extern const struct decode_codec decode_gzip, decode_zstd, decode_bzip2, decode_
 /** NULL for none. */
 const struct decode_codec *decode_find(enum read_filter filter);
 
-/** A piece of exactly `length` bytes, by the codec's own `begin` and `step`, so that it comes to the
- * same as anywhere in a stream.  0: it is that, and became `*ret_made` bytes; else: it isn't. */
+/** A piece of exactly `length` bytes, by the codec's own `begin` and `step`, so that it comes to
+ * the same as anywhere in a stream.  0: it is that, and became `*ret_made` bytes; else: it isn't.
+ */
 int decode_alone(const struct decode_codec *codec, void *context, const unsigned char *data,
                  size_t length, unsigned char *out, size_t *ret_made);
 

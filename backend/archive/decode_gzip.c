@@ -189,7 +189,7 @@ static int gunzip_step(void *context, const unsigned char **in, size_t *in_lengt
     int result = 0;
 
     *ret_made = 0;
-    while (result == 0 && gunzip->part < DEFLATE && *in_length > 0)
+    while (result == 0 && gunzip->part<DEFLATE && * in_length> 0)
         result = take_header(gunzip, in, in_length);
     if (result == 0 && gunzip->part == DEFLATE)
         result = take_deflate(gunzip, in, in_length, out, room, ret_made);

@@ -123,8 +123,8 @@ static int prepare(struct decode_side *side)
             return -ENOMEM;
     }
     while (side->running_count < side->threads) {
-        int result = thread_start(&side->running[side->running_count], "restore-unpack", run_thread,
-                                  side);
+        int result =
+            thread_start(&side->running[side->running_count], "restore-unpack", run_thread, side);
 
         if (result < 0)
             return side->running_count > 0 ? 0 : result;

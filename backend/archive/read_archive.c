@@ -143,8 +143,7 @@ int read_archive_end(struct read_archive *archive, struct error *ret_error)
         result = read_cipher_last(archive->cipher, ret_error);
         archive->cipher_ended = true;
     }
-    if (result == 0 &&
-        !(decoder_is_whole(archive->decoder) && tar_reader_is_whole(archive->tar)))
+    if (result == 0 && !(decoder_is_whole(archive->decoder) && tar_reader_is_whole(archive->tar)))
         return error_set(ret_error, -EBADMSG, "its end is missing");
     return result;
 }

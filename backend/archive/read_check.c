@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The first stage: finds the header, authenticates each outer member, and sees to the order of
- * names: the chunks of an inner archive one after the other, from 0, none left out, and each archive
- * once.  What it hands on is authentic, though in formats 2 and 3 not its name.
+ * names: the chunks of an inner archive one after the other, from 0, none left out, and each
+ * archive once.  What it hands on is authentic, though in formats 2 and 3 not its name.
  *
  * Members that come before the header are held, as far as there is room.  If none comes, and their
  * names are those of format 2, it is one of those that have none.
@@ -79,8 +79,7 @@ static int open_hmac_header(struct checker *checker, struct proof *ret_proof,
 
     if (!proof_parse((const char *)text->data, text->length, ret_proof))
         return error_set(ret_error, -EBADMSG, HEADER_PROOF_NAME " can't be understood");
-    result =
-        proof_check(ret_proof, checker->reader->passphrase, header->data, header->length);
+    result = proof_check(ret_proof, checker->reader->passphrase, header->data, header->length);
     if (result == 0)
         return error_set(ret_error, -EKEYREJECTED,
                          "wrong passphrase (or the beginning of the backup is damaged)");
@@ -212,8 +211,7 @@ static int hand_on(struct checker *checker, struct piece *piece, const struct na
         return result;
     }
     checker->next = parts->number + 1;
-    checker->last_was_short =
-        reader->header.version > 2 && piece->payload < reader->chunk_size;
+    checker->last_was_short = reader->header.version > 2 && piece->payload < reader->chunk_size;
     reader_put(reader, &reader->to_unpack, piece);
     return 0;
 }
@@ -231,10 +229,10 @@ static int note(struct checker *checker, const struct piece *piece, const struct
     if (!file)
         return -ENOMEM;
     if (checker->archive && !strcmp(checker->archive, ARCHIVE_MANIFEST))
-        return strcmp(file, ARCHIVE_MANIFEST) ? error_set(ret_error, -EBADMSG,
-                                                          "%s follows the manifest, which is the end",
-                                                          piece->name)
-                                              : 0;
+        return strcmp(file, ARCHIVE_MANIFEST)
+                   ? error_set(ret_error, -EBADMSG, "%s follows the manifest, which is the end",
+                               piece->name)
+                   : 0;
     if (!strcmp(file, ARCHIVE_MANIFEST))
         return 0;
     if (checker->noted++ == NOTED_MAX)
@@ -282,8 +280,7 @@ static int check_container(struct checker *checker, struct piece *piece,
 }
 
 /* Formats 2 and 3: `text` is the .hmac of the pending chunk. */
-static int check_pending(struct checker *checker, const struct piece *text,
-                         struct error *ret_error)
+static int check_pending(struct checker *checker, const struct piece *text, struct error *ret_error)
 {
     struct archive_reader *reader = checker->reader;
     const struct piece *piece = checker->pending;

@@ -14,10 +14,10 @@ struct read_cipher {
     const struct secret *passphrase;
     struct cipher_events events;
     struct cipher *cipher;
-    struct cipher_secret *secret;  /* locked */
-    enum cipher_digest digest;     /* that made the key that made sense last */
-    bool begun;                    /* the stream's key is set */
-    bool held;                     /* `block` is the last one so far, decrypted */
+    struct cipher_secret *secret; /* locked */
+    enum cipher_digest digest;    /* that made the key that made sense last */
+    bool begun;                   /* the stream's key is set */
+    bool held;                    /* `block` is the last one so far, decrypted */
     unsigned char block[BLOCK];
 };
 
@@ -61,9 +61,8 @@ static int set_key(struct read_cipher *cipher, const unsigned char *salt, enum c
     int result = cipher_derive(digest, secret_data(cipher->passphrase),
                                secret_length(cipher->passphrase), salt, cipher->secret);
 
-    return result < 0
-               ? result
-               : cipher_begin(cipher->cipher, cipher->secret->key, cipher->secret->vector);
+    return result < 0 ? result
+                      : cipher_begin(cipher->cipher, cipher->secret->key, cipher->secret->vector);
 }
 
 /* 1: this key makes sense of the beginning, and is set; 0: it does not. */

@@ -6,8 +6,8 @@
  *     8   8  salt
  *     16  n  AES-256-CBC with PKCS#7 padding
  *
- * The key comes from the passphrase with MD5 (OpenSSL before 1.1.0) or SHA-256 (since): which one is
- * found out by what the first bytes decrypt to.  The stream is authentic already.
+ * The key comes from the passphrase with MD5 (OpenSSL before 1.1.0) or SHA-256 (since): which one
+ * is found out by what the first bytes decrypt to.  The stream is authentic already.
  */
 #ifndef ARCHIVE_READ_CIPHER_H
 #define ARCHIVE_READ_CIPHER_H

@@ -18,7 +18,8 @@
 #define SHARED_MEMORY ((uint64_t)256 << 20)
 /* p is how often the memory is worked through: Qubes' have 1; more than this takes minutes */
 #define WORK_FACTOR 16u
-#define KEYS_SIZE   (sizeof(((struct container_key *)0)->cipher) + sizeof(((struct container_key *)0)->mac))
+#define KEYS_SIZE                                                                                  \
+    (sizeof(((struct container_key *)0)->cipher) + sizeof(((struct container_key *)0)->mac))
 
 static uint32_t get_big_endian(const unsigned char *at)
 {
@@ -47,8 +48,7 @@ int container_cost(const unsigned char *untrusted_container, size_t length, uint
     if (cost.log2_n > 40 || container_memory(&cost) > memory_max)
         return error_set(ret_error, -ENOTSUP,
                          "its key (scrypt, log2 N = %u, r = %" PRIu32
-                         ") takes more memory than the %" PRIu64
-                         " MiB that --kdf-memory allows",
+                         ") takes more memory than the %" PRIu64 " MiB that --kdf-memory allows",
                          cost.log2_n, cost.r, memory_max >> 20);
     if ((uint64_t)cost.p * container_memory(&cost) > WORK_FACTOR * memory_max ||
         (uint64_t)128 * cost.r * cost.p > memory_max)
@@ -80,8 +80,8 @@ int container_derive(const struct container_cost *cost, const unsigned char *unt
     memcpy(buffer, prefix, prefix_length);
     memcpy(buffer + prefix_length, secret_data(passphrase), secret_length(passphrase));
     memcpy(ret_key->salt, untrusted_container + 16, sizeof(ret_key->salt));
-    /* both keys are one piece of 64 bytes; nobody makes other ones than with r = 8 and p = 1, but the
-     * scrypt tool might */
+    /* both keys are one piece of 64 bytes; nobody makes other ones than with r = 8 and p = 1, but
+     * the scrypt tool might */
     if (cost->r == CONTAINER_R && cost->p == CONTAINER_P && cost->log2_n <= SCRYPT_LOG2_N_MAX)
         result = scrypt_derive(buffer, length, ret_key->salt, sizeof(ret_key->salt), cost->log2_n,
                                ret_key->cipher, KEYS_SIZE, cancelled);

@@ -86,18 +86,18 @@ static int find_filter(const char *name, enum read_filter *ret_filter, struct er
     static const struct {
         const char *name;
         enum read_filter filter;
-    } filters[] = {{"gzip", FILTER_GZIP},      {"pigz", FILTER_GZIP}, {"bzip2", FILTER_BZIP2},
-                   {"pbzip2", FILTER_BZIP2},   {"xz", FILTER_XZ},     {"lzma", FILTER_LZMA},
-                   {"zstd", FILTER_ZSTD},      {"zstdmt", FILTER_ZSTD}};
+    } filters[] = {{"gzip", FILTER_GZIP},    {"pigz", FILTER_GZIP},  {"bzip2", FILTER_BZIP2},
+                   {"pbzip2", FILTER_BZIP2}, {"xz", FILTER_XZ},      {"lzma", FILTER_LZMA},
+                   {"zstd", FILTER_ZSTD},    {"zstdmt", FILTER_ZSTD}};
 
     for (size_t i = 0; i < ARRAY_SIZE(filters); i++)
         if (!strcmp(name, filters[i].name)) {
             *ret_filter = filters[i].filter;
             return 0;
         }
-    return error_set(ret_error, -ENOTSUP,
-                     "the backup is compressed by \"%s\"; gzip, bzip2, xz, lzma and zstd can be read",
-                     name);
+    return error_set(
+        ret_error, -ENOTSUP,
+        "the backup is compressed by \"%s\"; gzip, bzip2, xz, lzma and zstd can be read", name);
 }
 
 static int find_hmac(const char *name, struct read_header *header, struct error *ret_error)
@@ -105,10 +105,8 @@ static int find_hmac(const char *name, struct read_header *header, struct error 
     static const struct {
         const char *name;
         enum mac_digest digest;
-    } digests[] = {{"SHA1", MAC_SHA1},
-                   {"SHA256", MAC_SHA256},
-                   {"SHA384", MAC_SHA384},
-                   {"SHA512", MAC_SHA512}};
+    } digests[] = {
+        {"SHA1", MAC_SHA1}, {"SHA256", MAC_SHA256}, {"SHA384", MAC_SHA384}, {"SHA512", MAC_SHA512}};
 
     header->scrypt = !strcasecmp(name, "scrypt");
     if (header->scrypt)
@@ -118,10 +116,11 @@ static int find_hmac(const char *name, struct read_header *header, struct error 
             header->digest = digests[i].digest;
             return 0;
         }
-    return error_set(ret_error, -ENOTSUP,
-                     "the backup's hmac-algorithm is \"%s\"; SHA1, SHA256, SHA384, SHA512 and scrypt "
-                     "can be read",
-                     name);
+    return error_set(
+        ret_error, -ENOTSUP,
+        "the backup's hmac-algorithm is \"%s\"; SHA1, SHA256, SHA384, SHA512 and scrypt "
+        "can be read",
+        name);
 }
 
 static int check_version(const struct values *values, struct read_header *header,
@@ -155,8 +154,9 @@ static int check_older(const struct values *values, struct read_header *header,
                          "the backup is encrypted by \"%s\"; only aes-256-cbc can be read",
                          values->text[CIPHER]);
     if (header->version == 2 && header->encrypted && header->filter != FILTER_NONE)
-        return error_set(ret_error, -ENOTSUP,
-                         "a backup of format 2 that is both encrypted and compressed can't be read");
+        return error_set(
+            ret_error, -ENOTSUP,
+            "a backup of format 2 that is both encrypted and compressed can't be read");
     return 0;
 }
 

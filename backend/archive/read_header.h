@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * backup-header, read: lines of key=value, as strictly as Qubes R4 reads them (ASCII, one `=` a line,
- * no known key twice, known keys' values of letters, digits and dashes).  Unknown keys are passed
- * over.  It must be authentic: this is called after the MAC was checked.
+ * backup-header, read: lines of key=value, as strictly as Qubes R4 reads them (ASCII, one `=` a
+ * line, no known key twice, known keys' values of letters, digits and dashes).  Unknown keys are
+ * passed over.  It must be authentic: this is called after the MAC was checked.
  */
 #ifndef ARCHIVE_READ_HEADER_H
 #define ARCHIVE_READ_HEADER_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The closing manifest, read.  All that it says is known when it comes, so it is not parsed: what it
- * must be is made from what was read, and compared.
+ * The closing manifest, read.  All that it says is known when it comes, so it is not parsed: what
+ * it must be is made from what was read, and compared.
  */
 #ifndef ARCHIVE_READ_MANIFEST_H
 #define ARCHIVE_READ_MANIFEST_H

@@ -19,7 +19,7 @@ enum names_kind { NAMES_CHUNK, NAMES_HMAC, NAMES_CONTAINER };
 
 struct names_parts {
     enum names_kind kind;
-    size_t base_length; /* the inner archive's name is so much of the member's */
+    size_t base_length;  /* the inner archive's name is so much of the member's */
     size_t chunk_length; /* with the number */
     unsigned number;
 };

@@ -70,7 +70,8 @@ bool outer_reader_is_between(const struct outer_reader *reader)
 static int damaged(const struct outer_reader *reader, struct error *ret_error, const char *what)
 {
     if (!reader->any)
-        return error_set(ret_error, -EINVAL, "this is no Qubes backup: it does not begin with a tar header");
+        return error_set(ret_error, -EINVAL,
+                         "this is no Qubes backup: it does not begin with a tar header");
     return error_set(ret_error, -EBADMSG, "the backup is damaged: before byte %" PRIu64 " %s",
                      reader->offset, what);
 }
@@ -149,7 +150,8 @@ static int begin_member(struct outer_reader *reader, struct error *ret_error)
         if (result < 0)
             return result;
     }
-    result = reader->events.begin(reader->events.cookie, reader->name, size, &reader->at, ret_error);
+    result =
+        reader->events.begin(reader->events.cookie, reader->name, size, &reader->at, ret_error);
     reader->name[0] = '\0';
     reader->size = UINT64_MAX;
     reader->extended = false;

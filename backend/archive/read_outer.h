@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The outer archive, read as its bytes come: any flavour of tar (v7, ustar, pax, GNU long names), one
- * archive or many with zeros between them.  Regular files only; entries of directories are skipped.
- * Nothing in here is authenticated: names and sizes are bounded, and checked by who gets them.
+ * The outer archive, read as its bytes come: any flavour of tar (v7, ustar, pax, GNU long names),
+ * one archive or many with zeros between them.  Regular files only; entries of directories are
+ * skipped. Nothing in here is authenticated: names and sizes are bounded, and checked by who gets
+ * them.
  */
 #ifndef ARCHIVE_READ_OUTER_H
 #define ARCHIVE_READ_OUTER_H

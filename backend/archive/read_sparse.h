@@ -25,8 +25,8 @@ void sparse_clear(struct sparse_map *map);
 /** Frees what it holds. */
 void sparse_free(struct sparse_map *map);
 
-/** Adds a piece.  0; -EBADMSG: it begins before the last one ends, or ends beyond 2^62; -E2BIG: there
- * are too many; -ENOMEM. */
+/** Adds a piece.  0; -EBADMSG: it begins before the last one ends, or ends beyond 2^62; -E2BIG:
+ * there are too many; -ENOMEM. */
 int sparse_add(struct sparse_map *map, uint64_t offset, uint64_t length);
 
 /** Reads the pieces that are not empty, in order.  1, or 0 at the end. */

@@ -37,7 +37,7 @@ struct piece {
     char *name;      /* of the outer member; behind check: of the inner archive; owned */
     unsigned number; /* of the chunk */
     unsigned char *data;
-    size_t length;         /* of the outer member's content */
+    size_t length;          /* of the outer member's content */
     size_t offset, payload; /* of the stream's bytes in it */
     bool big;
 };
@@ -73,7 +73,8 @@ struct archive_reader {
     bool flushing;
     struct error flushed; /* what the last flush came to */
 
-    /* set by check before it hands on PIECE_HEADER */
+    /* set by check before it hands on PIECE_HEADER; without a header, its digest before the first
+     * chunk */
     struct read_header header;
     bool headerless;
     /* of what check has seen, until the manifest begins; the catalogue's line is from unpack */

@@ -50,7 +50,8 @@ struct tar_reader {
     uint64_t offset;     /* where the next byte goes */
     uint64_t piece_left; /* sparse: of the piece at work */
     struct sparse_map map;
-    /* pax map: lines still to come (0: the count is not known yet), number at work, offset before */
+    /* pax map: lines still to come (0: the count is not known yet), number at work, offset before
+     */
     bool map_counted, map_is_length;
     uint64_t map_lines, map_number, map_offset;
     unsigned map_digits;
@@ -134,9 +135,9 @@ static int bad_map(struct tar_reader *reader, int result, struct error *ret_erro
     if (result == -E2BIG)
         return error_set(ret_error, result, "%s has more holes than can be read",
                          reader->head.path);
-    return result == -EBADMSG ? error_set(ret_error, result, "the sparse map of %s is broken",
-                                          reader->head.path)
-                              : result;
+    return result == -EBADMSG
+               ? error_set(ret_error, result, "the sparse map of %s is broken", reader->head.path)
+               : result;
 }
 
 /* Entries of GNU's map: offset and length; one that is all zero ends those of a block. */

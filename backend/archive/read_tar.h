@@ -2,9 +2,10 @@
 /*
  * The inner archive, read as its bytes come.  Strict: what GNU tar writes (its own format with long
  * names, base 256 and old sparse maps; its multi-volume archives in format 2) and what Qubes R4's
- * writer does (ustar with pax headers and sparse maps 1.0), ended by two zero blocks and nothing but
- * zeros behind them.  A shorter one is not taken for whole.  The bytes are authentic, but whoever knew
- * the passphrase may have made them: paths stay below the archive's name, sizes and maps are bounded.
+ * writer does (ustar with pax headers and sparse maps 1.0), ended by two zero blocks and nothing
+ * but zeros behind them.  A shorter one is not taken for whole.  The bytes are authentic, but
+ * whoever knew the passphrase may have made them: paths stay below the archive's name, sizes and
+ * maps are bounded.
  */
 #ifndef ARCHIVE_READ_TAR_H
 #define ARCHIVE_READ_TAR_H

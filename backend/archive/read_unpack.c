@@ -54,6 +54,7 @@ static void guess(struct unpacker *unpacker, const struct piece *piece)
     struct read_header *header = &unpacker->header;
     const unsigned char *data = piece->data + piece->offset;
 
+    *header = unpacker->reader->header;
     header->encrypted =
         piece->payload >= CIPHER_HEADER && !memcmp(data, CIPHER_MAGIC, strlen(CIPHER_MAGIC));
     if (!header->encrypted && decode_may_begin(FILTER_GZIP, data, piece->payload))
@@ -106,9 +107,8 @@ static int end_manifest(struct unpacker *unpacker, struct error *ret_error)
 {
     const struct archive_reader_sink *sink = &unpacker->reader->sink;
     const struct text *text = &unpacker->collector.text;
-    int result =
-        read_manifest_compare(unpacker->reader->manifest, unpacker->header.backup_id,
-                              text->data ? text->data : "", text->length, ret_error);
+    int result = read_manifest_compare(unpacker->reader->manifest, unpacker->header.backup_id,
+                                       text->data ? text->data : "", text->length, ret_error);
 
     unpacker->manifest_came = true;
     return result < 0 ? result : sink->manifest(sink->cookie, ret_error);
@@ -310,8 +310,11 @@ static int take(struct unpacker *unpacker, const struct piece *piece, struct err
 {
     switch (piece->kind) {
     case PIECE_HEADER:
+        /* without one, check has yet to find out the digest */
+        if (unpacker->reader->headerless)
+            return 0;
         unpacker->header = unpacker->reader->header;
-        return unpacker->reader->headerless ? 0 : tell_header(unpacker, ret_error);
+        return tell_header(unpacker, ret_error);
     case PIECE_FLUSH:
         return flush(unpacker, piece, ret_error);
     default:

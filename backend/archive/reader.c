@@ -25,8 +25,8 @@ static unsigned char *take_big(struct archive_reader *reader, int *ret_result)
         if (reader->big_used[i])
             continue;
         if (!reader->big[i]) {
-            void *pages = mmap(NULL, BIG_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                               -1, 0);
+            void *pages =
+                mmap(NULL, BIG_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
             if (pages == MAP_FAILED) {
                 *ret_result = -ENOMEM;
@@ -177,8 +177,8 @@ static int begin_member(void *cookie, const char *untrusted_name, uint64_t untru
     if (untrusted_size > reader->chunk_size + CONTAINER_OVERHEAD)
         return error_set(ret_error, -EBADMSG, "%s is bigger than a part of a backup may be",
                          untrusted_name);
-    result = piece_new(reader, PIECE_MEMBER, untrusted_name, (size_t)untrusted_size,
-                       &reader->arriving);
+    result =
+        piece_new(reader, PIECE_MEMBER, untrusted_name, (size_t)untrusted_size, &reader->arriving);
     if (result == 0)
         *ret_data = reader->arriving->data;
     return result;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* scrypt containers: no cost beyond the limit is accepted; with any key the rest is refused or
- * opened.  Its checksum, which anybody can make, is made right, so that what is behind it is met. */
+ * opened.  Its checksum, which anybody can make, is made right, so that what is behind it is met.
+ */
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>

@@ -31,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct archive_manifest *manifest;
     struct text expected = TEXT_INIT;
     unsigned char content[] = "content";
-    struct chunk chunk = {.data = content, .length = sizeof(content), .file = (char[]){"qubes.xml"}};
+    struct chunk chunk = {
+        .data = content, .length = sizeof(content), .file = (char[]){"qubes.xml"}};
     struct error error = {.code = 0};
     char *name = strndup((const char *)data, size);
     int result;

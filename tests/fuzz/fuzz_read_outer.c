@@ -56,8 +56,8 @@ static struct text parse(const uint8_t *data, size_t size, size_t piece)
     if (!seen || outer_reader_new(&events, &reader))
         abort();
     for (size_t at = 0; result == 0 && at < size; at += piece)
-        result = outer_reader_write(reader, data + at, size - at < piece ? size - at : piece,
-                                    &error);
+        result =
+            outer_reader_write(reader, data + at, size - at < piece ? size - at : piece, &error);
     text_printf(&seen->text, "result %d %d\n", result,
                 result == 0 && outer_reader_is_between(reader));
     outer_reader_free(reader);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The inner archive with its sparse maps and pax headers, and (first byte odd) its volumes: the same
- * members whether its bytes come at once or in pieces; every path below the archive's name, every
- * piece of data within its file and behind the one before.
+ * The inner archive with its sparse maps and pax headers, and (first byte odd) its volumes: the
+ * same members whether its bytes come at once or in pieces; every path below the archive's name,
+ * every piece of data within its file and behind the one before.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * damage FILE KIND [STEP] [CHUNK]: reads the backup FILE over and over, each time with another
- * damage, with the passphrase of the environment's PASSPHRASE.  What is not refused must come to the
- * very same files.
+ * damage, with the passphrase of the environment's PASSPHRASE.  What is not refused must come to
+ * the very same files.
  *
  *     flips      each STEPth byte, changed in one bit
  *     cuts       each STEPth length
@@ -23,7 +23,7 @@
 
 struct member {
     char name[101];
-    size_t begin, end;       /* with its headers and padding */
+    size_t begin, end; /* with its headers and padding */
     size_t content, content_end;
 };
 
@@ -91,8 +91,9 @@ static int on_archive_begin(void *cookie, const struct archive_entry *entry,
 static int on_member_begin(void *cookie, const struct archive_member *member, struct error *error)
 {
     struct sums *sums = cookie;
-    uint64_t numbers[] = {member->type, member->mode, member->uid, member->gid,
-                          (uint64_t)member->mtime, member->size};
+    uint64_t numbers[] = {
+        member->type, member->mode, member->uid, member->gid, (uint64_t)member->mtime,
+        member->size};
 
     (void)error;
     add(&sums->archive, numbers, sizeof(numbers));

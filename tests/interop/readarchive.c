@@ -59,8 +59,8 @@ static int sink_catalogue(void *cookie, const void *document, size_t length, str
     (void)error;
     printf("catalogue %zu\n", length);
     if (state->directory >= 0) {
-        int fd = openat(state->directory, "qubes.xml", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-                        0600);
+        int fd =
+            openat(state->directory, "qubes.xml", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
         if (fd < 0 || write(fd, document, length) != (ssize_t)length)
             return -EIO;
@@ -117,17 +117,17 @@ static int sink_member_begin(void *cookie, const struct archive_member *member, 
     state->mtime = member->mtime;
     state->members++;
     if (state->members <= 10000)
-        printf("member %c %o %u %u %lld %llu%s %s%s%s\n", "fdlhs"[member->type], member->mode,
-               member->uid, member->gid, (long long)member->mtime,
-               (unsigned long long)member->size, member->sparse ? " sparse" : "", member->path,
+        printf("member %c %o %u %u %lld %llu%s %s%s%s\n", "fdlhs"[member->type], member -> mode,
+               member -> uid, member -> gid, (long long)member -> mtime,
+               (unsigned long long)member -> size, member -> sparse ? " sparse" : "", member->path,
                member->link ? " -> " : "", member->link ? member->link : "");
     if (state->directory < 0)
         return 0;
     int result = make(state, member);
 
-    return result < 0 ? error_set(error, result, "can't make %s: %s", member->path,
-                                  strerror(-result))
-                      : 0;
+    return result < 0
+               ? error_set(error, result, "can't make %s: %s", member->path, strerror(-result))
+               : 0;
 }
 
 static int sink_member_data(void *cookie, uint64_t offset, const void *data, size_t length,
@@ -139,8 +139,8 @@ static int sink_member_data(void *cookie, uint64_t offset, const void *data, siz
     if (state->file < 0)
         return 0;
     for (size_t at = 0; at < length;) {
-        ssize_t done = pwrite(state->file, (const char *)data + at, length - at,
-                              (off_t)(offset + at));
+        ssize_t done =
+            pwrite(state->file, (const char *)data + at, length - at, (off_t)(offset + at));
 
         if (done < 0)
             return -errno;
@@ -181,8 +181,8 @@ static int sink_manifest(void *cookie, struct error *error)
 
 static int tell(const struct error *error)
 {
-    fprintf(stderr, "%s: %s\n",
-            error->code == -ENOTSUP ? "ENOTSUP" : strerrorname_np(-error->code), error->text);
+    fprintf(stderr, "%s: %s\n", error->code == -ENOTSUP ? "ENOTSUP" : strerrorname_np(-error->code),
+            error->text);
     return error->code == -EIO ? 3 : 1;
 }
 
@@ -191,7 +191,7 @@ int main(int count, char **words)
     const char *passphrase = getenv("PASSPHRASE");
     struct state state = {.directory = -1, .file = -1, .max = UINT64_MAX};
     const struct archive_reader_sink sink = {
-        &state,          sink_header,     sink_catalogue,   sink_archive_begin, sink_member_begin,
+        &state,           sink_header,     sink_catalogue,   sink_archive_begin, sink_member_begin,
         sink_member_data, sink_member_end, sink_archive_end, sink_manifest};
     struct archive_reader_options options = {.threads = 0};
     size_t piece = 1 << 20, room = 1 << 20;
@@ -232,8 +232,8 @@ int main(int count, char **words)
     options.passphrase = secret;
     if (archive_reader_new(&options, &sink, &reader, &error))
         return tell(&error);
-    while (result == 0 &&
-           (got = read(STDIN_FILENO, buffer, random_pieces ? 1 + (size_t)rand() % room : piece)) > 0) {
+    while (result == 0 && (got = read(STDIN_FILENO, buffer,
+                                      random_pieces ? 1 + (size_t)rand() % room : piece)) > 0) {
         if (flush > taken && flush <= taken + (unsigned long long)got) {
             size_t first = (size_t)(flush - taken);
 

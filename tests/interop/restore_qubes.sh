@@ -72,6 +72,7 @@ read_back format=2 filter=none hmac=SHA1
 read_back format=2 filter=none tape=100 version-line=1 -- piece=random
 read_back format=2 filter=gzip encrypted=0 tape=70
 read_back format=2 filter=none header=0 hmac=SHA1 tape=90
+grep -q '^header version=2 absent=1 encrypted=1 filter= hmac=SHA1 ' told || fail "without a header: $(head -n 1 told)"
 read_back format=2 filter=gzip header=0 encrypted=0 tape=130
 read_back format=2 filter=none header=0 encrypted=0 md=sha256 empty=1
 exit 0

@@ -305,10 +305,11 @@ static void test_lying_lengths(void **unused)
 
                 memcpy(before, at, sizeof(before));
                 for (unsigned k = 0; k < 4; k++)
-                    at[16 + k] = (unsigned char)((((unsigned)before[16] | (unsigned)before[17] << 8 |
-                                                   (unsigned)before[18] << 16) +
-                                                  (unsigned)lies[j]) >>
-                                                 (8 * k));
+                    at[16 + k] =
+                        (unsigned char)((((unsigned)before[16] | (unsigned)before[17] << 8 |
+                                          (unsigned)before[18] << 16) +
+                                         (unsigned)lies[j]) >>
+                                        (8 * k));
                 if (damage)
                     *damaged ^= 0x40;
                 result = decode(NULL, &packed, &one);
