@@ -26,8 +26,10 @@ restore() {
 
 truncate -s 300K root.img
 yes data | head -c 65536 | dd of=root.img bs=64K seek=2 conv=notrunc iflag=fullblock status=none
-for file in "$golden"/*.qbk; do
-    restore "$file"
+for file in "$golden"/format[34]-*.qbk; do
+    restore "$file" piece=random
+    # keys of format 4 take their time
+    case $file in *format4-none* | *format4-zstd*) continue ;; esac
     restore "$file" threads=1 piece=511
     restore "$file" flush=50000 piece=10240
     PASSPHRASE=wrong ./readarchive <"$file" >/dev/null 2>error && fail "$file: any passphrase will do"
@@ -39,5 +41,10 @@ for file in "$golden"/*.qbk; do
     { cat "$file" && head -c 5000 /dev/zero; } | ./readarchive >/dev/null || fail "$file: zeros behind it"
     # the name that a skipped one has is in the manifest all the same
     ./readarchive skip=vm2/private.img <"$file" | grep -q 'unpacked=0' || fail "$file: nothing is skipped"
+done
+# those of whole hosts are read to their end; what becomes of them there, the tests of restores look at
+for file in "$golden"/*host*.qbk; do
+    ./readarchive <"$file" >told || fail "$file: status $?"
+    grep -q '^manifest$' told || fail "$file: no manifest"
 done
 exit 0
