@@ -86,7 +86,7 @@ end_qubesd() {
     kill $qubesd 2>/dev/null || true
 }
 cleanup_fn end_qubesd
-until_true 20 test -s "$TEST_TMP/listens"
+until_true 60 test -s "$TEST_TMP/listens"
 expect_errno EROFS write "$work/prefs/memory" 800
 expect_error "$work/error" 'prefs/memory: .*belongs to the qubesd that runs here'
 expect_errno EROFS write "$work/services/cups" 0

@@ -93,7 +93,7 @@ end_locker() {
     kill $locker 2>/dev/null || true
 }
 cleanup_fn end_locker
-until_true 20 grep -q locked "$TEST_TMP/locked"
+until_true 60 grep -q locked "$TEST_TMP/locked"
 watch_clear vms
 expect_errno EINPROGRESS rename "$P/vms/work" "$P/vms/late"
 ls "$P/vms" >/dev/null

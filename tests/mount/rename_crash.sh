@@ -15,7 +15,7 @@ note() {
 # written down, but not decided: nothing of it is done
 note work job
 qfs_mount
-until_true 20 _absent "$notes/3" || fail "the note stays"
+until_true 60 _absent "$notes/3" || fail "the note stays"
 [ -d "$appvms/work" ] || fail "the directory was moved"
 content_is "$P/vms/work/prefs/name" work
 echo work >"$P/backups/default/include"
@@ -25,7 +25,7 @@ qfs_unmount
 note work job
 catalogue_rename work job
 qfs_mount
-until_true 20 _absent "$notes/3" || fail "the note stays"
+until_true 60 _absent "$notes/3" || fail "the note stays"
 [ -d "$appvms/job" ] || fail "the directory was not moved"
 becomes "$P/backups/default/include" job
 content_is "$P/vms/job/prefs/name" job
@@ -47,8 +47,8 @@ for round in $(seq "${RENAME_KILLS:-5}"); do
         fail "answered OK, but $new is not in the catalogue"
     fi
     qfs_mount
-    until_true 20 _absent "$notes/3" || fail "the note stays"
+    until_true 60 _absent "$notes/3" || fail "the note stays"
     content_is "$P/vms/$old/prefs/name" "$old"
-    same "directories" "$old personal" "$(ls "$appvms" | sort | paste -sd ' ')"
+    same "directories" "$(printf '%s\n' "$old" personal | sort)" "$(ls "$appvms" | sort)"
     becomes "$P/backups/default/include" "$old"
 done

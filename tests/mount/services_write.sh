@@ -70,7 +70,7 @@ end_locker() {
     kill $locker 2>/dev/null || true
 }
 cleanup_fn end_locker
-until_true 20 grep -q locked "$TEST_TMP/locked"
+until_true 60 grep -q locked "$TEST_TMP/locked"
 expect_errno EINPROGRESS create "$services/late"
 ls "$services" >/dev/null
 end_locker
