@@ -88,6 +88,9 @@ int host_volume_open(struct host *host, const struct vm *vm, enum vm_volume whic
     *ret_image = (struct storage_image)STORAGE_IMAGE_INIT;
     if (result == 0)
         result = storage_open(&place, host->root, vm_is_active(vm), false, ret_image, ret_error);
+    /* a scratch volume has no state of the last stop: the VM writes to this very one */
+    if (place.kind == STORAGE_LVM && which == VM_VOLUME_VOLATILE && vm_is_active(vm))
+        ret_image->still = false;
     storage_place_free(&place);
     if (result == 0 && !ret_image->still)
         result = check_halted(host, vm, which, ret_error);

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# time limit: 400
 # restic and borg make incremental backups of vms/*/volumes: what has not changed is not stored again, and a
 # restore gives back every byte.
 . "$(dirname "$0")/../lib/mount.sh"
@@ -28,7 +29,7 @@ borg init --encryption=none
 # backup NAME: by both, of all volumes as they are seen
 backup() {
     (cd "$P" && restic -q backup vms/*/volumes)
-    (cd "$P" && borg create --sparse "::$1" vms/*/volumes)
+    (cd "$P" && borg create --sparse --chunker-params buzhash,17,21,19,4095 "::$1" vms/*/volumes)
 }
 backup first
 restic_before=$(stored "$TEST_TMP/restic") borg_before=$(stored "$TEST_TMP/borg")
@@ -39,9 +40,10 @@ restic_before=$(stored "$TEST_TMP/restic") borg_before=$(stored "$TEST_TMP/borg"
 head -c 330K /dev/urandom | dd of="$vms/work/private.img" bs=1K seek=9000 conv=notrunc status=none
 backup second
 more=$(($(stored "$TEST_TMP/restic") - restic_before))
-[ $more -le 6 ] || fail "restic stores $more MiB more"
+# both cut where the content says; a piece of restic's has up to 8 MiB (1 usually), and two may be touched
+[ $more -le 17 ] || fail "restic stores $more MiB more"
 more=$(($(stored "$TEST_TMP/borg") - borg_before))
-# it writes its index anew, and cuts in pieces of 2 MiB
+# up to 2 MiB, as told above; and its index is written anew
 [ $more -le 8 ] || fail "borg stores $more MiB more"
 
 : "--- restored byte for byte"

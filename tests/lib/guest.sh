@@ -13,6 +13,9 @@
 #                        again; firmware makes the second boot take 8 s instead of 3)
 #     qfs.delay=SECONDS                               so long after it has booted; default 0
 #     qfs.button=ignore                               it does not react to the power button
+#   GUEST-FOUND vda=... vdb=...   with qfs.mark=WORD: the first 16 bytes of its disks (letters and digits); then
+#                        it writes WORD there, and says GUEST-MARKED WORD
+#   GUEST-WROTE N        with qfs.write=yes: it has written to the N-th 4096 bytes of vdb, again and again
 #
 # Exit status: 0 made (or there already), 77 when a package for it can't be had, 1 broken.
 set -eu
@@ -100,6 +103,32 @@ act()
     esac
 }
 act &
+
+start_of() { dd if=/dev/$1 bs=16 count=1 2>/dev/null | tr -dc 'a-zA-Z0-9'; }
+mark()
+{
+    for word in $(cat /proc/cmdline); do
+        case $word in
+        qfs.mark=*)
+            echo "GUEST-FOUND vda=$(start_of vda) vdb=$(start_of vdb)"
+            for disk in vda vdb; do printf '%-16s' "${word#*=}" | dd of=/dev/$disk conv=notrunc 2>/dev/null; done
+            sync
+            echo "GUEST-MARKED ${word#*=}"
+            ;;
+        qfs.write=yes)
+            n=1
+            while :; do
+                head -c 4096 /dev/urandom | dd of=/dev/vdb bs=4096 seek=$n conv=notrunc 2>/dev/null
+                sync
+                echo "GUEST-WROTE $n"
+                n=$((n % 900 + 1))
+                sleep 0.1
+            done
+            ;;
+        esac
+    done
+}
+mark &
 
 old=
 while :; do

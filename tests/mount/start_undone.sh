@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# time limit: 200
+# time limit: 400
 # A start on a real QEMU: its chain of netvms first, scratch images made anew; one that fails, at whatever
 # step, leaves nothing behind, says why, and the next one works.
 . "$(dirname "$0")/../lib/libvirtd.sh"

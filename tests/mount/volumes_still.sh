@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# time limit: 200
 # On a file system with reflinks: an open volume is the state of the moment of its open, though its VM runs and
 # writes; each open file its own, also where several are open at once and the kernel caches.
 . "$(dirname "$0")/../lib/mount.sh"
