@@ -71,6 +71,11 @@ $(B)/tests/unit/%: tests/unit/%.c $(B)/libbackend.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Ibackend -Ifs $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(B)/libbackend.a -lcmocka $(LIBS)
 
+# calls that tests/unit/faults.h lets fail
+FAULTS := malloc calloc realloc reallocarray strdup strndup asprintf vasprintf mmap64 pthread_create open64 \
+	openat64 fopen64 pread64
+$(B)/tests/unit/test_backup_faults: ALL_LDFLAGS += $(FAULTS:%=-Wl,--wrap=%)
+
 # what a program that is linked with libbackend.a needs, for scripts that build one
 libs:
 	@echo $(PKG_CFLAGS) $(LIBS)

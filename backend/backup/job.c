@@ -41,7 +41,8 @@ int job_make(struct backup_plan *plan, const char *vm_name, struct job *ret_job,
         return result;
     result = owners_new(service->host, &ret_job->owners);
     if (result < 0)
-        return error_set(ret_error, result, "out of memory");
+        return error_set(ret_error, result, "can't look up users and groups: %s",
+                         strerror(-result));
     return add_all(ret_job, ret_error);
 }
 

@@ -77,8 +77,13 @@ static int read_table(struct host *host, const char *name, unsigned extra, struc
 
     if (!path)
         return -ENOMEM;
-    while (file && result == 0 && getline(&line, &size, file) > 0)
+    if (!file) /* without the file there is no home; but what can't be read now must not lack */
+        return errno == ENOENT ? 0 : -errno;
+    errno = 0;
+    while (result == 0 && getline(&line, &size, file) > 0)
         result = add_record(table, line, extra);
+    if (result == 0 && !feof(file))
+        result = errno ? -errno : -EIO;
     return result;
 }
 

@@ -45,7 +45,7 @@ static int setup_kept(void **state)
         return -1;
     set_passphrase();
     set_option(BACKUP_COMPRESSION, "none");
-    run(NULL, "head -c 60000000 /dev/urandom >var/lib/qubes/appvms/work/private.img");
+    run(NULL, "head -c 34000000 /dev/urandom >var/lib/qubes/appvms/work/private.img");
     return backup_list_set(plan, BACKUP_INCLUDE, "work\n", 5, NULL);
 }
 
@@ -108,7 +108,7 @@ static void test_change_drops(void **state)
 static void test_two_at_once(void **state)
 {
     struct text older = TEXT_INIT, newer = TEXT_INIT;
-    struct backup_stream *a = begin(3 * MIB, &older), *b = begin(40 * MIB, &newer);
+    struct backup_stream *a = begin(3 * MIB, &older), *b = begin(24 * MIB, &newer);
     off_t at = (off_t)older.length;
 
     (void)state;
