@@ -10,21 +10,9 @@ directory=$W/backup
 image=$directory/host/var/lib/qubes/appvms/vm00000/private.img
 volatile=$directory/host/var/lib/qubes/appvms/vm00000/volatile.img
 
-# A quarter each, in stripes of 16 MiB: what does not compress, text, programs, holes.
 say "an image of $MIB MiB"
-stripe() {
-    head -c 16M | dd of="$image" bs=1M iflag=fullblock seek=$(($1 * 16)) conv=notrunc status=none || true
-}
-programs() {
-    cat /usr/bin/* 2>/dev/null | tail -c +$(($1 * 4000000 + 1)) || true
-}
-rm -f "$image" "$volatile"
-truncate -s ${MIB}M "$image"
-for at in $(seq 0 4 $((MIB / 16 - 1))); do
-    { openssl enc -aes-128-ctr -pass pass:"$at" -pbkdf2 -nosalt -in /dev/zero 2>/dev/null || true; } | stripe "$at"
-    { seq -f "%.0f: an entry of a log, number $at" 1000000 9999999 2>/dev/null || true; } | stripe $((at + 1))
-    { programs "$at" && programs 0; } | stripe $((at + 2))
-done
+rm -f "$volatile"
+mixed_image "$image" $MIB
 cat "$image" >/dev/null # both find it in the page cache
 
 # shellcheck disable=SC2046  # words

