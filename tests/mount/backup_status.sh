@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# time limit: 200
+# time limit: 300
 # `status` while a backup is read: figures, events; cancel; what makes a read fail says so there.  (If the ETA is
 # right, unit/test_backup_progress tells, with a clock of its own.)
 . "$(dirname "$0")/../lib/mount.sh"
@@ -127,8 +127,21 @@ else
     becomes_state failed
     expect_error "$plan/error" 'work/private.img'
 fi
-: "--- and the next one works"
-cat "$backup" >"$TEST_TMP/copy"
+: "--- and the next one works, though its reader stalls"
+ticks() {
+    awk '{ print $14 + $15 }' "/proc/$QFS_PID/stat"
+}
+is_idle() {
+    local before
+    before=$(ticks)
+    sleep 1
+    [ $(($(ticks) - before)) -le 10 ]
+}
+begin_reading
+sleep "${STALL:-16}"
+until_true 60 is_idle || fail "it works while its reader waits"
+same state running "$(value state)"
+goes_on || fail "$(cat "$TEST_TMP/cat")"
 becomes_state done
 same error '' "$(value error)"
 "$LIB/../../docs/emergency-restore-4.sh" "$TEST_TMP/copy" "$TEST_TMP/restored"
