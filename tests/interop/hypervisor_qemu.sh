@@ -48,7 +48,7 @@ vsh() { virsh -q -c qemu:///system "$@" >>"$D/virsh.log" 2>&1 || fail "virsh $*:
 boot() { say "start $1 $guest/vmlinuz $guest/initramfs console=ttyS0_quiet_$2 $D/$1.log $D/a.img"; }
 up()
 {
-    for _ in $(seq 300); do
+    for _ in $(seq 1800); do
         grep -aq GUEST-UP "$D/$1.log" 2>/dev/null && return
         sleep 0.1
     done

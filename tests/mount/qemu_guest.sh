@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# time limit: 300
+# time limit: 600
 # A real Linux guest, started by `echo start > control`: it prints on its console; what it does itself and
 # what others do to it is told in the right order, each once; a template's root is only overlaid.
 . "$(dirname "$0")/../lib/libvirtd.sh"
@@ -46,7 +46,7 @@ virsh() {
 }
 console=$HOST/var/log/qubes
 says() {
-    until_true 60 grep -q -- "$2" "$console/guest-$1.log" || fail "$1 does not say '$2'"
+    until_true 180 grep -q -- "$2" "$console/guest-$1.log" || fail "$1 does not say '$2'"
 }
 # told WATCH STATE...: the states that were told to a watcher, in order
 states() {
@@ -84,7 +84,7 @@ same "states told" "$(states guest | wc -l)" "$(watch_count guest 'MODIFY vms/gu
 
 : "--- shutdown wait through the mount; kill"
 echo start >"$P/vms/guest/control"
-until_true 60 sh -c "[ \$(grep -c GUEST-UP '$console/guest-guest.log') = 2 ]" || fail "no second boot"
+until_true 180 sh -c "[ \$(grep -c GUEST-UP '$console/guest-guest.log') = 2 ]" || fail "no second boot"
 sleep 1
 echo 'shutdown wait 12' >"$P/vms/guest/control"
 content_is "$P/vms/guest/state" Halted
@@ -102,7 +102,7 @@ same "its first state" "Halted Running" "$(states brief | head -n 1)"
 : "--- a reboot is one story: the guest that comes up is the one that is shown"
 echo start >"$P/vms/again/control"
 says again 'GUEST-ACTION reboot'
-until_true 60 sh -c "[ \$(grep -c GUEST-UP '$console/guest-again.log') = 2 ]" || fail "it does not come up again"
+until_true 180 sh -c "[ \$(grep -c GUEST-UP '$console/guest-again.log') = 2 ]" || fail "it does not come up again"
 content_is "$P/vms/again/state" Running
 same "xid" "$(command virsh -c qemu:///system domid again)" "$(cat "$P/vms/again/xid")"
 echo kill >"$P/vms/again/control"
