@@ -98,6 +98,13 @@ echo gzip >"$plan/compression"
 : "--- signals change nothing"
 dd if="$backup" of="$copy" bs=300k 2>"$TEST_TMP/dd" &
 dd=$!
+# it catches the signal by now, or is through
+catches_usr1() {
+    local caught
+    caught=$(awk '/^SigCgt/ { print $2 }' "/proc/$dd/status" 2>/dev/null) || return 0
+    [ -z "$caught" ] || grep -qs '^State:.*Z' "/proc/$dd/status" || [ $((0x$caught & 0x200)) != 0 ]
+}
+until_true 60 catches_usr1 || fail "dd does not catch SIGUSR1"
 for i in $(seq 100); do
     kill -USR1 $dd 2>/dev/null || break
     sleep 0.005
