@@ -166,13 +166,15 @@ static void stop(struct fs *fs, struct session *session, int status)
         hangs = true;
     /* its streams end before the host that they use */
     if (!hangs)
-        backup_service_free(fs->backups);
+        backup_service_end(fs->backups);
     if (fs->host && host_stop(fs->host, STOP_SECONDS))
         hangs = true;
     if (hangs) {
         log_warning("the hypervisor or a disk does not answer: not waiting for it");
         _exit(status);
     }
+    /* the host's thread told it of renamed VMs until now */
+    backup_service_free(fs->backups);
     host_snapshot_unref(fs->devices_shown);
     /* nobody answers any more; what was left open is closed, its secrets wiped */
     session_free(session);

@@ -166,18 +166,38 @@ static struct node *known_child(struct fs *fs, struct node *directory)
     return NULL;
 }
 
-/* Makes the kernel forget the name, and so take away what is mounted on it. */
-static void forget_name(struct fs *fs, struct node *node)
+/* What the deputy does. */
+struct errand {
+    struct fs *fs;
+    struct node *node;
+};
+
+static void forget(void *cookie)
 {
+    struct errand *errand = cookie;
+    struct fs *fs = errand->fs;
     char name[NAME_MAX + 1];
     fuse_ino_t parent = FUSE_ROOT_ID;
 
     pthread_mutex_lock(&fs->tree.lock);
-    if (node->parent != fs->tree.root)
-        parent = (fuse_ino_t)(uintptr_t)node->parent;
-    snprintf(name, sizeof(name), "%s", node->name);
+    if (errand->node->parent != fs->tree.root)
+        parent = (fuse_ino_t)(uintptr_t)errand->node->parent;
+    snprintf(name, sizeof(name), "%s", errand->node->name);
     pthread_mutex_unlock(&fs->tree.lock);
     fuse_lowlevel_notify_inval_entry(fs->session, parent, name, strlen(name));
+}
+
+/* Makes the kernel forget the name, and so take away what is mounted on it. */
+static void forget_name(struct fs *fs, struct node *node)
+{
+    deputy_do(&fs->notifier.deputy, forget, &(struct errand){.fs = fs, .node = node});
+}
+
+static void release(void *cookie)
+{
+    struct errand *errand = cookie;
+
+    waits_release(errand->fs, errand->node, EINPROGRESS);
 }
 
 static int unlink_node(struct fs *fs, struct node *node, const char *path)
@@ -205,7 +225,7 @@ static void tell_vanished(struct fs *fs, struct node *node)
         node->phase = NODE_LEAVING;
     pthread_mutex_unlock(&fs->tree.lock);
     /* from now on it takes no writer; the one that it has would block the removal */
-    waits_release(fs, node, EINPROGRESS);
+    deputy_do(&fs->notifier.deputy, release, &(struct errand){.fs = fs, .node = node});
     while (node->type->kind == NODE_DIRECTORY && (child = known_child(fs, node)) != NULL) {
         tell_vanished(fs, child);
         pthread_mutex_lock(&fs->tree.lock);
@@ -358,7 +378,7 @@ struct start {
  * A table of files of its own, without the daemon's.  While this thread waits for an answer it can't
  * be ended; were the device that answers open in its table as well, the kernel would not see that a
  * killed daemon has gone, and both would wait for ever: the daemon would never end, and its mount
- * neither answer nor fail.  (What this thread says goes to stderr, in the background to nowhere: the
+ * neither answer nor fail.  What must be told on that device is the deputy's.  (What this thread says goes to stderr, in the background to nowhere: the
  * socket of the log is not its own either.)
  */
 static void part_from_files(void)
@@ -440,9 +460,14 @@ int notifier_start(struct fs *fs, const char *mountpoint)
     struct start start = {.fs = fs, .mountpoint = mountpoint};
     int result;
 
-    result = -pthread_create(&notifier->thread, NULL, poke_thread, &start);
+    result = deputy_start(&notifier->deputy);
     if (result)
         return result;
+    result = -pthread_create(&notifier->thread, NULL, poke_thread, &start);
+    if (result) {
+        deputy_stop(&notifier->deputy);
+        return result;
+    }
     notifier->running = true;
     pthread_mutex_lock(&notifier->lock);
     while (!notifier->ready)
@@ -470,4 +495,5 @@ void notifier_stop(struct fs *fs)
     pthread_mutex_unlock(&fs->notifier.lock);
     pthread_join(fs->notifier.thread, NULL);
     fs->notifier.running = false;
+    deputy_stop(&fs->notifier.deputy);
 }

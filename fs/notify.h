@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "deputy.h"
+
 struct fs;
 struct node;
 struct poke;
@@ -28,6 +30,7 @@ struct notifier {
     int failed;             /* why there is no root: a negative errno */
     pthread_t thread;
     _Atomic pid_t tid;    /* the poking thread's; 0: none */
+    struct deputy deputy; /* for what needs the daemon's files */
     struct node *current; /* what the thread is about to publish, rename or remove; its own, read by
                              the handlers of its own requests only */
 };

@@ -32,7 +32,7 @@ struct backup_service {
     struct run *runs;     /* all streams */
     struct backup_receiver *receivers;
     unsigned active; /* of both, those whose thread may be using the host */
-    bool closing, restores_end;
+    bool closing, restores_end, ended;
     struct backup_plan **plans; /* also those removed; the first one is `default` */
     size_t plan_count;
     pthread_cond_t keeper_moved; /* a plan is unsaved, or the end */

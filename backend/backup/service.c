@@ -122,13 +122,14 @@ void backup_service_end_restores(struct backup_service *service)
                     "answer");
 }
 
-void backup_service_free(struct backup_service *service)
+void backup_service_end(struct backup_service *service)
 {
     struct timespec until;
     bool late = false;
 
-    if (!service)
+    if (!service || service->ended)
         return;
+    service->ended = true;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += QUIET_SECONDS;
     pthread_mutex_lock(&service->lock);
@@ -143,5 +144,12 @@ void backup_service_free(struct backup_service *service)
     keeper_stop(service);
     for (size_t i = 0; i < service->plan_count; i++)
         plan_forget(service->plans[i]);
+}
+
+void backup_service_free(struct backup_service *service)
+{
+    if (!service)
+        return;
+    backup_service_end(service);
     service_unref(service);
 }

@@ -41,8 +41,11 @@ void backup_service_set_kdf_memory(struct backup_service *service, uint64_t byte
  * and what is not in force is taken back.  Waits up to 5 s for that. */
 void backup_service_end_restores(struct backup_service *service);
 /** Ends running streams loudly (their reads fail with -ECANCELED), waits up to 5 s for their
- * threads, wipes secrets, frees everything.  Streams may still be freed afterwards; the host must
- * live until this returns.  Fine with NULL. */
+ * threads, and wipes secrets.  The host must live until this returns.  What is asked of plans is
+ * still answered.  Fine with NULL. */
+void backup_service_end(struct backup_service *service);
+/** backup_service_end where that was not done, and frees everything: nobody else uses the service
+ * any more, but that streams may still be freed afterwards.  Fine with NULL. */
 void backup_service_free(struct backup_service *service);
 
 /*
