@@ -365,9 +365,14 @@ static int flush(struct checker *checker, struct piece *piece, struct error *ret
     if (!checker->opened && checker->held.first && !checker->header && !checker->header_proof &&
         !piece->incomplete)
         result = open_headerless(checker, ret_error);
+    if (result < 0) {
+        /* what waits for it hears of the error, not of an end that has not come */
+        reader_drop(checker->reader, piece);
+        return result;
+    }
     piece->incomplete = piece->incomplete || !checker->opened || checker->pending;
     reader_put(checker->reader, &checker->reader->to_unpack, piece);
-    return result;
+    return 0;
 }
 
 static int take(struct checker *checker, struct piece *piece, struct error *ret_error)

@@ -30,6 +30,7 @@ struct unpacker {
     enum content content;
     struct read_archive *archive; /* NULL: not unpacked, or over */
     bool ended;                   /* it was, and that was told */
+    bool ended_by_flush;          /* without knowing its content: more of it may come */
     struct archive_report report;
     struct collector collector;
 
@@ -244,12 +245,16 @@ static int take_chunk(struct unpacker *unpacker, const struct piece *piece, stru
     int result = 0;
 
     if (piece->number == 0) {
+        unpacker->ended_by_flush = false;
         result = end_archive(unpacker, ret_error);
         if (result == 0)
             result = begin_archive(unpacker, piece, ret_error);
         if (result < 0)
             return result;
     }
+    /* a flush could not see that more of what is not unpacked would come */
+    if (unpacker->ended_by_flush)
+        unpacker->ended = unpacker->ended_by_flush = false;
     if (unpacker->ended)
         return piece->payload == 0
                    ? 0
@@ -291,8 +296,12 @@ static int flush(struct unpacker *unpacker, const struct piece *piece, struct er
     int result = 0;
 
     if (unpacker->name && !unpacker->ended && !piece->incomplete &&
-        (!unpacker->archive || read_archive_is_whole(unpacker->archive)))
+        (!unpacker->archive || read_archive_is_whole(unpacker->archive))) {
+        bool blind = !unpacker->archive;
+
         result = end_archive(unpacker, ret_error);
+        unpacker->ended_by_flush = blind;
+    }
     if (result < 0)
         return result;
     what = missing(unpacker, piece);

@@ -93,6 +93,12 @@ static int make_restore(struct backup_receiver *receiver, const struct owners *o
     return result;
 }
 
+/* A verification writes nothing. */
+static int check_owner(const struct backup_receiver *receiver, struct error *ret_error)
+{
+    return receiver->verify ? 0 : host_catalogue_is_owned(receiver->service->host, ret_error);
+}
+
 /* The first byte came. */
 static int begin(struct backup_receiver *receiver, struct error *ret_error)
 {
@@ -102,6 +108,11 @@ static int begin(struct backup_receiver *receiver, struct error *ret_error)
 
     if (result < 0)
         return result;
+    result = check_owner(receiver, ret_error);
+    if (result < 0) {
+        leave(receiver);
+        return result;
+    }
     result = owners_new(receiver->service->host, &owners);
     if (result < 0) {
         error_set(ret_error, result, "out of memory");
@@ -123,6 +134,14 @@ static int begin(struct backup_receiver *receiver, struct error *ret_error)
     return 0;
 }
 
+/* As restore_finish; whose the catalogue is may have changed meanwhile. */
+static int finish(struct backup_receiver *receiver, struct error *ret_error)
+{
+    int result = check_owner(receiver, ret_error);
+
+    return result < 0 ? result : restore_finish(receiver->restore, ret_error);
+}
+
 /* It is over, one way or the other: tells that, and takes back what is not in force. */
 static void end(struct backup_receiver *receiver, const struct error *error)
 {
@@ -138,6 +157,7 @@ static void end(struct backup_receiver *receiver, const struct error *error)
         receiver->error = *error;
     cancelled = receiver->cancelled;
     pthread_mutex_unlock(&receiver->lock);
+    restore_stop(restore); /* it still writes to what is asked for now */
     restore_progress(restore, &done, &total);
     if (restore_result(restore, &lines))
         lines = NULL;
@@ -253,7 +273,7 @@ static void take_flush(struct backup_receiver *receiver, struct taking *taking)
     int result = receiver->state == FAILED ? receiver->error.code : 0;
 
     if (receiver->state == TAKING) {
-        result = restore_finish(receiver->restore, &error);
+        result = finish(receiver, &error);
         if (result == -ENODATA)
             result = -EIO; /* it may go on: nothing has ended */
         else
@@ -266,7 +286,7 @@ static void take_flush(struct backup_receiver *receiver, struct taking *taking)
 static void close_incomplete(struct backup_receiver *receiver)
 {
     struct error error, why;
-    int result = restore_finish(receiver->restore, &why);
+    int result = finish(receiver, &why);
 
     if (result == 0) {
         end(receiver, NULL);

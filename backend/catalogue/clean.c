@@ -12,15 +12,16 @@
 #define LOCK_SECONDS 15
 #define RANDOM       6 /* what mkostemp makes of a template's XXXXXX */
 
-/* Ours have a dot there; those of Qubes' tools have none. */
+/* Ours alone: `qubes.xml.backup` is somebody's copy. */
 static bool is_left(const char *name, const char *catalogue)
 {
-    size_t length = strlen(catalogue);
+    size_t length = strlen(catalogue), mark = strlen(CATALOGUE_LEFT);
 
-    if (strncmp(name, catalogue, length) != 0 || name[length] != '.' ||
-        strlen(name) != length + 1 + RANDOM)
+    if (strncmp(name, catalogue, length) != 0 ||
+        strncmp(name + length, CATALOGUE_LEFT, mark) != 0 ||
+        strlen(name) != length + mark + RANDOM)
         return false;
-    for (const char *at = name + length + 1; *at; at++)
+    for (const char *at = name + length + mark; *at; at++)
         if (!isalnum((unsigned char)*at))
             return false;
     return true;

@@ -263,4 +263,8 @@ typedef int bytes_edit(void *cookie, const char *path, const char *untrusted_dat
 int edit_bytes(const char *path, const struct patience *patience, bytes_edit *edit, void *cookie,
                struct error *ret_error);
 
+/** What follows the catalogue's name in that of a new file on its way to replace it, before six
+ * random characters; nobody else's files are called so. */
+#define CATALOGUE_LEFT ".qubesfs-"
+
 #endif

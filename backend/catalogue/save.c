@@ -70,7 +70,7 @@ static int put_file(const char *path, bool is_new, const struct owner *owner, co
     char temporary[PATH_MAX];
     int result;
 
-    if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary))
+    if (snprintf(temporary, sizeof(temporary), "%s" CATALOGUE_LEFT "XXXXXX", path) >= (int)sizeof(temporary))
         return error_set(ret_error, -ENAMETOOLONG, "%s: %s", path, strerror(ENAMETOOLONG));
     /* its lock goes with this scope, that is: after the rename */
     int fd CLEANUP_CLOSE = mkostemp(temporary, O_CLOEXEC);

@@ -117,7 +117,7 @@ static void save(struct host *host, struct edit_request **requests, size_t count
     if (!edits || !vms || !taken)
         error_set(&error, -ENOMEM, "out of memory");
     else
-        catalogue_is_owned(host, &error);
+        host_catalogue_is_owned(host, &error);
     for (size_t i = 0; i < count; i++) {
         if (error.code) {
             end(host, requests[i], &error);

@@ -25,8 +25,4 @@ void rename_vm(struct host *host, const struct host_snapshot *snapshot, const st
 /** Does what is still to be done of renames that were cut off. */
 void renames_redo(struct host *host);
 
-/* owner.c */
-/** -EROFS when a running qubesd owns the catalogue: its socket answers.  Else 0. */
-int catalogue_is_owned(const struct host *host, struct error *ret_error);
-
 #endif

@@ -24,7 +24,7 @@ static bool answers(const char *directory)
     return errno == EAGAIN; /* its queue is full, so there is somebody */
 }
 
-int catalogue_is_owned(const struct host *host, struct error *ret_error)
+int host_catalogue_is_owned(const struct host *host, struct error *ret_error)
 {
     char *directory CLEANUP_FREE = text_format("%s/var/run", host->root);
 

@@ -166,6 +166,12 @@ void restore_cancel(struct restore *restore)
     archive_reader_cancel(restore->reader);
 }
 
+void restore_stop(struct restore *restore)
+{
+    archive_reader_free(restore->reader);
+    restore->reader = NULL;
+}
+
 bool restore_is_done(const struct restore *restore)
 {
     return restore->done;

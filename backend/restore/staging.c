@@ -56,6 +56,14 @@ static struct staging *allocate(const char *path, const char *name)
     return NULL;
 }
 
+/* The journal will be of no use without the way to it. */
+static int sync_names(int parent)
+{
+    int above CLEANUP_CLOSE = openat(parent, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return above < 0 || fsync(parent) || fsync(above) ? -errno : 0;
+}
+
 int staging_new(const char *state, struct staging **ret_staging, struct error *ret_error)
 {
     struct timespec now = clock_wall_unique();
@@ -69,6 +77,8 @@ int staging_new(const char *state, struct staging **ret_staging, struct error *r
         result = -ENOMEM;
     if (result == 0 && mkdirat(parent, name, 0700))
         result = -errno;
+    if (result == 0)
+        result = sync_names(parent);
     if (result == 0) {
         staging->fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (staging->fd < 0 || flock(staging->fd, LOCK_EX | LOCK_NB))

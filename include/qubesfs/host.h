@@ -208,4 +208,8 @@ size_t host_journal_read(struct host *host, uint64_t offset, char *ret_data, siz
 /** Its length now and the time of its last line. */
 void host_journal_stat(struct host *host, uint64_t *ret_size, struct timespec *ret_changed);
 
+/** 0, or -EROFS with the reason: a running qubesd has the catalogue in its memory and would save over
+ * what others write into it. */
+int host_catalogue_is_owned(const struct host *host, struct error *ret_error);
+
 #endif

@@ -64,9 +64,12 @@ bool restore_is_done(const struct restore *restore);
 /** Bytes of files that were read so far, and those that the catalogue inside promises. */
 void restore_progress(const struct restore *restore, uint64_t *ret_done, uint64_t *ret_total);
 
+/** Ends what is still under way; then only progress, result and free may be called. */
+void restore_stop(struct restore *restore);
+
 /** What was in the backup and what became of it: a line `bytes<TAB>name in the backup<TAB>where to`
- * for each of its files, and lines that begin with `#`.  To be freed.  To be called when nothing
- * else is under way. */
+ * for each of its files, and lines that begin with `#`.  To be freed.  To be called after
+ * restore_stop. */
 int restore_result(const struct restore *restore, char **ret_text);
 
 /** Takes everything back unless it is done, and frees it.  NULL is fine. */

@@ -190,3 +190,32 @@ before=$(disk_state)
 restore_ok "$TEST_TMP/backup"
 expect_untouched "$before"
 grep -q '^# work: left out: ' "$plan/contents" || fail "$(cat "$plan/contents")"
+
+: "--- a catalogue that a running qubesd has in its memory"
+mkdir -p "$HOST/var/run"
+/usr/bin/python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(flush=True); time.sleep(100)' \
+    "$HOST/var/run/qubesd.sock" >"$TEST_TMP/listens" &
+qubesd=$!
+end_qubesd() {
+    kill $qubesd 2>/dev/null || true
+}
+cleanup_fn end_qubesd
+until_true 60 test -s "$TEST_TMP/listens"
+echo rename >"$plan/conflict"
+before=$(disk_state)
+status=0
+cat "$TEST_TMP/backup" >"$plan/backup" 2>"$TEST_TMP/stderr" || status=$?
+[ $status != 0 ] || fail "restored behind qubesd's back"
+grep -q 'Read-only file system' "$TEST_TMP/stderr" || fail "$(cat "$TEST_TMP/stderr")"
+expect_untouched "$before"
+cat "$TEST_TMP/backup" >"$plan/verify"
+end_qubesd
+
+: "--- a start removes what a killed save has left, and nothing else"
+qfs_unmount
+cp "$CATALOGUE" "$CATALOGUE.backup"
+touch "$CATALOGUE.qubesfs-a1B2c3"
+qfs_mount
+[ -e "$CATALOGUE.backup" ] || fail "the user's own copy is gone"
+[ ! -e "$CATALOGUE.qubesfs-a1B2c3" ] || fail "what a killed save has left is still there"
