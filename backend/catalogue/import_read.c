@@ -91,6 +91,17 @@ static bool backup_path_ok(const struct draft *draft, const char *untrusted_path
     return false;
 }
 
+/* R3's alone has a name of its own. */
+static const char *firewall_name(struct catalogue_import *import, const struct draft *draft)
+{
+    const char *untrusted_name =
+        import->source.form == CATALOGUE_R3
+            ? element_attribute(draft->element, "firewall_conf", &import->arena)
+            : NULL;
+
+    return untrusted_name && file_name_ok(untrusted_name) ? untrusted_name : "firewall.xml";
+}
+
 static uint64_t volume_size(const struct draft *draft, const char *name)
 {
     const struct catalogue_volume *volume =
@@ -130,6 +141,7 @@ static int add_vm(struct catalogue_import *import, const struct draft *draft,
         .has_root = draft->updateable,
         .root_size = volume_size(draft, "root"),
         .private_size = volume_size(draft, "private"),
+        .firewall_name = firewall_name(import, draft),
         .notes = "",
     };
     import->count++;

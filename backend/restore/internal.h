@@ -22,7 +22,7 @@ struct incoming {
     bool images_apart;
     /* what came of it */
     bool any, root, private, nothing; /* nothing: Qubes' mark for a VM without files */
-    bool menu_came;
+    bool menu_came, firewall_came;
     uint64_t bytes;
     size_t files;
     struct text notes; /* lines */

@@ -43,8 +43,10 @@ static enum place place_of(const struct restore *restore, const struct incoming 
         return PLACE_IMAGE;
     if (strcmp(path, "root.img") == 0)
         return incoming->vm->has_root ? PLACE_IMAGE : PLACE_NOWHERE;
-    if (strcmp(path, "firewall.xml") == 0)
+    if (strcmp(path, incoming->vm->firewall_name) == 0)
         return PLACE_FIREWALL;
+    if (strcmp(path, "firewall.xml") == 0)
+        return PLACE_NOWHERE; /* not in force where it comes from */
     if (strcmp(path, "whitelisted-appmenus.list") == 0)
         return r4 ? PLACE_MENU : PLACE_DIRECTORY;
     if (strcmp(path, "notes.txt") == 0)
@@ -138,6 +140,9 @@ static int begin_file(struct restore *restore, struct incoming *incoming,
     if (place == PLACE_IMAGE && *came)
         return error_set(ret_error, -EBADMSG, "the backup is damaged: %s of %s is in it twice",
                          path, incoming->vm->name);
+    if (place == PLACE_FIREWALL && incoming->firewall_came)
+        return error_set(ret_error, -EBADMSG, "the backup is damaged: %s of %s is in it twice",
+                         path, incoming->vm->name);
     if ((place == PLACE_FIREWALL || place == PLACE_MENU) && member->size > SMALL_FILE_MAX)
         return error_set(ret_error, -EBADMSG,
                          "%s of %s is %llu bytes long: no Qubes writes such a file", path,
@@ -148,6 +153,10 @@ static int begin_file(struct restore *restore, struct incoming *incoming,
                                   ret_error);
         if (result < 0)
             return result;
+    }
+    if (place == PLACE_FIREWALL) {
+        incoming->firewall_came = true;
+        path = "firewall.xml";
     }
     restore->member.path = strdup(path);
     if (!restore->member.path)

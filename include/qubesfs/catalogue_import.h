@@ -69,6 +69,9 @@ struct catalogue_import_vm {
      * own (firewall.xml, icon.png, notes.txt, whitelisted-appmenus.list), `image_directory` that of
      * root.img and private.img: another one only where an R4 pool is elsewhere. */
     const char *directory, *image_directory;
+    /* What the file of its firewall rules is called in the backup; on the host it is always
+     * firewall.xml. */
+    const char *firewall_name;
     /* R3 host, from R4's feature menu-items: the text of whitelisted-appmenus.list to be written
      * where the backup brings none; NULL: nothing to write. */
     const char *menu;
