@@ -76,6 +76,8 @@ static int promise(struct restore *restore, struct error *ret_error)
             staging_add_vm(restore->staging, incoming->vm->new_name, incoming->vm->uuid))
             return error_set(ret_error, -ENOMEM, "out of memory");
     }
+    if (staging_set_catalogue(restore->staging, restore->options.catalogue_path))
+        return error_set(ret_error, -ENOMEM, "out of memory");
     return staging_set_phase(restore->staging, STAGING_COMMITTING, ret_error);
 }
 

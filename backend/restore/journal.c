@@ -51,6 +51,9 @@ int journal_write(const struct staging *staging, struct error *ret_error)
     }
     for (size_t i = 0; result == 0 && i < staging->vm_count; i++)
         result = add_line(&text, "vm", staging->vms[i].name, staging->vms[i].uuid);
+    if (result == 0 && staging->catalogue)
+        result = add_line(&text, "catalogue", staging->catalogue,
+                          staging->catalogue_there ? "there" : "new");
     if (result == 0)
         result = text_status(&text);
     if (result == 0)
@@ -113,7 +116,11 @@ static int take_line(struct staging *staging, char *line)
         return strings_add(&staging->parents, &staging->parent_count, fields[1]);
     else if (strcmp(line, "vm") == 0 && fields[2])
         return staging_add_vm(staging, fields[1], fields[2]);
-    else if (strcmp(line, "move") == 0 && fields[3]) {
+    else if (strcmp(line, "catalogue") == 0 && fields[2] && !staging->catalogue) {
+        staging->catalogue_there = strcmp(fields[2], "there") == 0;
+        staging->catalogue = strdup(fields[1]);
+        return staging->catalogue ? 0 : -ENOMEM;
+    } else if (strcmp(line, "move") == 0 && fields[3]) {
         item = staging_append(staging, fields[3], fields[2]);
         if (!item)
             return -ENOMEM;

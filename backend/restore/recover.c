@@ -48,8 +48,12 @@ static int is_committed(const struct staging *staging, const char *catalogue_pat
                          status.st_ino == staging->items[0].inode;
         return 0;
     }
+    /* this start may have been given another catalogue */
+    if (staging->catalogue)
+        catalogue_path = staging->catalogue;
     result = catalogue_load(catalogue_path, LOCK_SECONDS, NULL, &catalogue, ret_error);
-    if (result == -ENOENT)
+    /* where there was none, the save would have made it; where there was one, nobody can tell */
+    if (result == -ENOENT && !staging->catalogue_there)
         return 0;
     if (result < 0)
         return result;

@@ -265,6 +265,18 @@ int staging_set_phase(struct staging *staging, enum staging_phase phase, struct 
     return journal_write(staging, ret_error);
 }
 
+int staging_set_catalogue(struct staging *staging, const char *path)
+{
+    char *real = realpath(path, NULL), *known = real ? real : strdup(path);
+
+    if (!known)
+        return -ENOMEM;
+    free(staging->catalogue);
+    staging->catalogue = known;
+    staging->catalogue_there = real != NULL;
+    return 0;
+}
+
 void staging_free(struct staging *staging)
 {
     if (!staging)
@@ -283,6 +295,7 @@ void staging_free(struct staging *staging)
         free(staging->elsewhere[i]);
     for (size_t i = 0; i < staging->parent_count; i++)
         free(staging->parents[i]);
+    free(staging->catalogue);
     free(staging->items);
     free(staging->vms);
     free(staging->elsewhere);

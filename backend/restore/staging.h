@@ -47,6 +47,8 @@ struct staging {
     size_t count;
     struct staged_vm *vms;
     size_t vm_count;
+    char *catalogue;      /* which one will hold them, absolute where it can be known; NULL: not told */
+    bool catalogue_there; /* it was there before */
     char **elsewhere; /* staging directories on other file systems */
     size_t elsewhere_count;
     char **parents; /* directories that had to be made, outer ones first */
@@ -64,6 +66,9 @@ int staging_add(struct staging *staging, const char *target, uint64_t promised,
 int staging_prepare(struct staging *staging, struct error *ret_error);
 /** A VM that the catalogue's save will bring. */
 int staging_add_vm(struct staging *staging, const char *name, const char *uuid);
+
+/** Which catalogue will bring them. */
+int staging_set_catalogue(struct staging *staging, const char *path);
 
 /** The journal's next state, durably. */
 int staging_set_phase(struct staging *staging, enum staging_phase phase, struct error *ret_error);

@@ -190,6 +190,30 @@ static void test_broken_catalogue(void **state)
     assert_int_equal(rmdir(path_of("state/restore")), 0);
 }
 
+/* The next start has another catalogue, or the one that was there is gone for now. */
+static void test_other_catalogue(void **state)
+{
+    struct staging *staging;
+    struct error error;
+
+    (void)state;
+    write_catalogue("other", UUID);
+    staging = stage("work");
+    assert_int_equal(staging_add_vm(staging, "work", UUID), 0);
+    assert_int_equal(staging_set_catalogue(staging, path_of("qubes.xml")), 0);
+    assert_int_equal(staging_set_phase(staging, STAGING_COMMITTING, &error), 0);
+    assert_int_equal(staging_move(staging, &error), 0);
+    staging_free(staging);
+    assert_int_equal(unlink(path_of("qubes.xml")), 0);
+    recover(-ENOENT);
+    assert_true(exists("vms/new/work/private.img"));
+    write_catalogue("work", UUID);
+    write_file("elsewhere.xml", "<QubesVmCollection/>");
+    assert_int_equal(restore_recover(path_of("state"), path_of("elsewhere.xml"), &error), 0);
+    assert_true(exists("vms/new/work/private.img"));
+    assert_int_equal(rmdir(path_of("state/restore")), 0);
+}
+
 /* What has come to the place since is not ours. */
 static void test_target_of_others(void **state)
 {
@@ -317,6 +341,7 @@ int main(void)
         TEST(test_crash_before_the_save),
         TEST(test_crash_after_the_save),
         TEST(test_broken_catalogue),
+        TEST(test_other_catalogue),
         TEST(test_target_of_others),
         TEST(test_nothing_is_overwritten),
         TEST(test_no_room),
