@@ -138,7 +138,7 @@ static void write_stream(fuse_req_t request, struct handle *handle, const char *
     handle_unref(handle);
 }
 
-static void flush_stream(fuse_req_t request, struct handle *handle)
+static void flush_stream(fuse_req_t request, struct handle *handle, bool may_go_on)
 {
     struct fs *fs = handle->fs;
     uint64_t number;
@@ -146,7 +146,8 @@ static void flush_stream(fuse_req_t request, struct handle *handle)
     handle_ref(handle);
     number = waits_add(fs, request, handle->node, WAIT_READ, handle);
     if (number) {
-        backup_receiver_flush(handle->receiver, flushed, (void *)(uintptr_t)number);
+        backup_receiver_flush(handle->receiver, may_go_on, flushed,
+                              (void *)(uintptr_t)number);
         if (waits_interrupted(fs, number))
             handle_interrupt(handle, number);
     }
@@ -282,7 +283,7 @@ void files_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info
         handle->flushed = true;
     }
     if (!handle->ours && handle->receiver) {
-        flush_stream(request, handle);
+        flush_stream(request, handle, false);
         return;
     }
     if (!handle->ours && handle->node->type->kind == NODE_LIST)
@@ -290,7 +291,8 @@ void files_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info
     fuse_reply_err(request, -result);
 }
 
-/* Only a restore can lose something that was written: there it asks what a flush asks. */
+/* Only a restore can lose something that was written: there it asks what a flush asks, but that the
+ * writer may be in the middle of it. */
 void files_fsync(fuse_req_t request, fuse_ino_t ino, int data_only, struct fuse_file_info *info)
 {
     struct handle *handle = (struct handle *)(uintptr_t)info->fh;
@@ -298,7 +300,7 @@ void files_fsync(fuse_req_t request, fuse_ino_t ino, int data_only, struct fuse_
     (void)ino;
     (void)data_only;
     if (!handle->ours && handle->receiver)
-        flush_stream(request, handle);
+        flush_stream(request, handle, true);
     else
         fuse_reply_err(request, 0);
 }

@@ -126,7 +126,7 @@ void backup_receiver_write(struct backup_receiver *receiver, off_t offset,
     submit(receiver, taking);
 }
 
-void backup_receiver_flush(struct backup_receiver *receiver,
+void backup_receiver_flush(struct backup_receiver *receiver, bool may_go_on,
                            void (*done)(void *cookie, ssize_t result), void *cookie)
 {
     struct taking *taking;
@@ -140,7 +140,8 @@ void backup_receiver_flush(struct backup_receiver *receiver,
         done(cookie, nothing ? 0 : -ENOMEM);
         return;
     }
-    *taking = (struct taking){.flush = true, .done = done, .cookie = cookie};
+    *taking = (struct taking){
+        .flush = true, .may_go_on = may_go_on, .done = done, .cookie = cookie};
     submit(receiver, taking);
 }
 

@@ -11,7 +11,7 @@ enum receiver_state { IDLE, TAKING, DONE, FAILED };
 
 struct taking {
     struct taking *next;
-    bool flush;
+    bool flush, may_go_on;
     off_t offset;
     size_t size, taken; /* taken: on its way, or about to be */
     bool interrupted;   /* to be answered when there is something to answer with */

@@ -135,11 +135,11 @@ static int begin(struct backup_receiver *receiver, struct error *ret_error)
 }
 
 /* As restore_finish; whose the catalogue is may have changed meanwhile. */
-static int finish(struct backup_receiver *receiver, struct error *ret_error)
+static int finish(struct backup_receiver *receiver, bool may_go_on, struct error *ret_error)
 {
     int result = check_owner(receiver, ret_error);
 
-    return result < 0 ? result : restore_finish(receiver->restore, ret_error);
+    return result < 0 ? result : restore_finish(receiver->restore, may_go_on, ret_error);
 }
 
 /* It is over, one way or the other: tells that, and takes back what is not in force. */
@@ -273,10 +273,10 @@ static void take_flush(struct backup_receiver *receiver, struct taking *taking)
     int result = receiver->state == FAILED ? receiver->error.code : 0;
 
     if (receiver->state == TAKING) {
-        result = finish(receiver, &error);
+        result = finish(receiver, taking->may_go_on, &error);
         if (result == -ENODATA)
             result = -EIO; /* it may go on: nothing has ended */
-        else
+        else if (result < 0 || restore_is_done(receiver->restore))
             end(receiver, result < 0 ? &error : NULL);
     }
     answer_at_work(receiver, taking, result);
@@ -286,7 +286,7 @@ static void take_flush(struct backup_receiver *receiver, struct taking *taking)
 static void close_incomplete(struct backup_receiver *receiver)
 {
     struct error error, why;
-    int result = finish(receiver, &why);
+    int result = finish(receiver, false, &why);
 
     if (result == 0) {
         end(receiver, NULL);

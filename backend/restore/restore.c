@@ -136,7 +136,7 @@ static int check_came(const struct restore *restore, struct error *ret_error)
     return 0;
 }
 
-int restore_finish(struct restore *restore, struct error *ret_error)
+int restore_finish(struct restore *restore, bool may_go_on, struct error *ret_error)
 {
     struct error error;
     int result;
@@ -152,7 +152,7 @@ int restore_finish(struct restore *restore, struct error *ret_error)
     if (result < 0)
         return fail(restore, result, &error, ret_error);
     result = check_came(restore, ret_error);
-    if (result < 0)
+    if (result < 0 || (may_go_on && !restore->manifest_verified))
         return result;
     result = restore_commit(restore, &error);
     return result < 0 ? fail(restore, result, &error, ret_error) : 0;

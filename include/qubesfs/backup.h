@@ -185,8 +185,10 @@ void backup_receiver_write(struct backup_receiver *receiver, off_t offset,
                            const void *untrusted_data, size_t size,
                            void (*done)(void *cookie, ssize_t result), void *cookie);
 /** Waits until all was worked on, and brings it into force when it is whole.  `done` as above: 0
- * when it is in force (or there was no byte yet), -EIO while it is not whole, else the error. */
-void backup_receiver_flush(struct backup_receiver *receiver,
+ * when it is in force (or there was no byte yet), -EIO while it is not whole, else the error.
+ * `may_go_on`: the caller has not closed it.  A backup without a closing manifest that looks whole
+ * may have more to come then: 0, and it waits for the close. */
+void backup_receiver_flush(struct backup_receiver *receiver, bool may_go_on,
                            void (*done)(void *cookie, ssize_t result), void *cookie);
 /** Gives up the call with that `cookie`: a write is answered with what of it was taken, or -EINTR
  * when that is nothing; a flush with -EINTR, and goes on. */

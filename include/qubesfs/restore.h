@@ -52,13 +52,15 @@ int restore_write(struct restore *restore, const void *untrusted_data, size_t le
 
 /** Waits until all bytes so far were worked on, and, when that was the whole backup, brings it into
  * force (once).  0: all VMs are there, durably, or it was verified; what may still come is zeros.
- * -EIO: it is not whole yet, and may go on.  Else the error that ended it. */
-int restore_finish(struct restore *restore, struct error *ret_error);
+ * -EIO: it is not whole yet, and may go on.  Else the error that ended it.
+ * `may_go_on`: more may follow.  What looks whole but has no closing manifest to prove it is not
+ * brought into force then, with 0 all the same. */
+int restore_finish(struct restore *restore, bool may_go_on, struct error *ret_error);
 
 /** Ends the work soon with -ECANCELED, unless it came into force already.  From any thread. */
 void restore_cancel(struct restore *restore);
 
-/** True once restore_finish returned 0. */
+/** True once it is in force, or was verified. */
 bool restore_is_done(const struct restore *restore);
 
 /** Bytes of files that were read so far, and those that the catalogue inside promises. */
