@@ -28,7 +28,7 @@ PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
 LIBS       := $(PKG_LIBS) -lbz2
 
 ifeq ($(PKG_LIBS),)
-ifneq ($(filter-out demo demo-stop test bench fuzz uninstall format clean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out demo demo-stop test test-xen bench fuzz uninstall format clean help,$(or $(MAKECMDGOALS),all)),)
 $(error pkg-config does not find $(PACKAGES); on Debian: tests/lib/packages.sh build)
 endif
 endif
@@ -107,6 +107,12 @@ test:
 	@tests/run --out $(OUT) --jobs $(JOBS) unit --build asan unit mount interop \
 		--build tsan unit mount/control mount/catalogue
 
+# a real Xen, emulated: slow, and not part of `make test`
+test-xen:
+	@tests/lib/packages.sh build xen
+	@+$(MAKE) --no-print-directory -j$(JOBS) all SAN=
+	@tests/xen/run.sh
+
 bench:
 	@tests/lib/packages.sh build test
 	@+$(MAKE) --no-print-directory -j$(JOBS) all SAN=
@@ -139,13 +145,14 @@ help:
 	@echo 'make demo         mount four sample VMs below $(OUT)/demo, and say what to type'
 	@echo 'make demo-stop    unmount and remove them'
 	@echo 'make test         everything: compilers, sanitizers, unit, mount and interop tests'
+	@echo 'make test-xen     in the dom0 of a real Xen, which QEMU emulates: takes long'
 	@echo 'make fuzz         each parser for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make bench        measure'
 	@echo 'make install      into PREFIX=$(PREFIX) below DESTDIR; make uninstall'
 	@echo 'make format       clang-format on all sources'
 	@echo 'make clean        remove $(OUT)'
 
-.PHONY: all libs unit-tests fuzz-targets demo demo-stop test bench fuzz install uninstall format clean help
+.PHONY: all libs unit-tests fuzz-targets demo demo-stop test test-xen bench fuzz install uninstall format clean help
 .DELETE_ON_ERROR:
 
 # by name, not by searching $(OUT): a demo may be mounted in there

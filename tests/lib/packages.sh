@@ -30,8 +30,12 @@ packages() {
         # the manual
         echo mandoc groff-base bsdextrautils
         ;;
+    xen)
+        # an image with Xen and a dom0, and what boots it
+        echo mmdebstrap kmod cpio xz-utils e2fsprogs qemu-system-x86 python3
+        ;;
     *)
-        echo "packages.sh: no set '$1' (build, demo, test)" >&2
+        echo "packages.sh: no set '$1' (build, demo, test, xen)" >&2
         exit 2
         ;;
     esac
