@@ -28,9 +28,12 @@ for store; do
         and set guest memory 128 and set guest maxmem 128 and set guest vcpus 1 \
         and set guest uses_default_netvm False and set guest netvm_qid none \
         and set guest template_qid none and set guest uses_default_kernel False \
-        and set guest kernel tiny and set guest kernelopts "console=hvc0 quiet"
+        and set guest kernel tiny and set guest uses_default_kernelopts False \
+        and set guest kernelopts "console=hvc0 quiet"
     truncate -s 1M "$kernel/modules.img"
     truncate -s 4M "$share/host/var/lib/qubes/appvms/guest/"{root,private}.img
+    # something to find again after a backup
+    seq 100000 | dd of="$share/host/var/lib/qubes/appvms/guest/private.img" bs=1M conv=notrunc status=none
     # in one piece: small reads through the shared directory take long
     tar -C "$share" -cSf "$share/host.tar" host
     rm -rf "$share/host"
