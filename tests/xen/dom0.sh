@@ -21,7 +21,7 @@ within() {
     shift
     until "$@"; do
         [ $SECONDS -lt $end ] || return 1
-        sleep 0.1
+        sleep 0.5 # the guest needs the only processor, too
     done
 }
 logs() {
@@ -88,8 +88,7 @@ within 60 grep -q 'DELETE.*xvdj' /tmp/watch && ok "virsh's detach is seen" || ba
 
 # the time between what xl does and the event: both ends by the same clock
 xid=$(cat $P/vms/guest/xid)
-for round in 1 2 3; do
-    : >/tmp/watch.t
+for round in 1 2; do
     /share/latency "$P/vms/guest/devices" "/local/domain/$xid/device/vbd" >/tmp/watch.t 2>&1 &
     measure=$!
     sleep 1
@@ -98,8 +97,7 @@ for round in 1 2 3; do
     end=$(date +%s%N)
     within 60 test -e $P/vms/guest/devices/xvdk && ok "xl block-attach took $(((end - start) / 1000000)) ms; seen" ||
         bad "xl's attach is not seen"
-    within 20 sh -c "! kill -0 $measure 2>/dev/null" || kill $measure
-    cat /tmp/watch.t
+    wait $measure && ok "round $round: $(cat /tmp/watch.t)" || bad "$(cat /tmp/watch.t)"
     xl block-detach guest xvdk || bad "xl block-detach"
     within 60 sh -c "! [ -e $P/vms/guest/devices/xvdk ]" && ok "xl's detach is seen" || bad "xl's detach is not seen"
 done
@@ -125,10 +123,14 @@ else
 fi
 echo rename >$P/backups/default/conflict
 if (cat /tmp/guest.qbk >$P/backups/default/backup) 2>/tmp/restore.err; then
-    within 60 sh -c "ls $P/vms | grep -q '^guest.'" && ok "restored as $(ls $P/vms | grep '^guest.')" ||
-        bad "restored, but there is no VM"
+    within 60 sh -c "ls $P/vms | grep -q '^guest.'" || bad "restored, but there is no VM"
+    again=$(ls $P/vms | grep '^guest.')
+    images=$HOST/var/lib/qubes/appvms
+    cmp $images/guest/private.img "$images/$again/private.img" &&
+        cmp $images/guest/root.img "$images/$again/root.img" &&
+        ok "restored as $again, its volumes are the same" || bad "$again has other volumes"
 else
-    say "not restored: $(cat /tmp/restore.err)"
+    bad "not restored: $(cat /tmp/restore.err)"
 fi
 
 kill $watcher 2>/dev/null

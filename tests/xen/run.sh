@@ -4,7 +4,7 @@
 # libxl and of Xen's scripts are in build/xen/RUN/.  Limits are long: all is emulated, and slow.
 set -eu
 cd "$(dirname "$0")/../.."
-limit=${XEN_SECONDS:-1500}
+limit=${XEN_SECONDS:-3600}
 [ $# -gt 0 ] || set -- xenstored oxenstored
 tests/xen/build.sh
 root=$PWD
