@@ -18,8 +18,8 @@ cd "$TEST_TMP" || exit 1
 
 # with the sanitizer that the library was built with
 san=
-nm -A "$BUILD/libbackend.a" 2>/dev/null | grep -q __asan_init && san=-fsanitize=address,undefined
-nm -A "$BUILD/libbackend.a" 2>/dev/null | grep -q __tsan_init && san=-fsanitize=thread
+nm -A "$BUILD/libbackend.a" 2>/dev/null | grep __asan_init >/dev/null && san=-fsanitize=address,undefined
+nm -A "$BUILD/libbackend.a" 2>/dev/null | grep __tsan_init >/dev/null && san=-fsanitize=thread
 build() {
     local name
     for name in "$@"; do

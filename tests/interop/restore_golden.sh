@@ -40,7 +40,7 @@ for file in "$golden"/format[34]-*.qbk; do
     { cat "$file" && echo x; } | ./readarchive >/dev/null 2>error && fail "$file: whole with more behind it"
     { cat "$file" && head -c 5000 /dev/zero; } | ./readarchive >/dev/null || fail "$file: zeros behind it"
     # the name that a skipped one has is in the manifest all the same
-    ./readarchive skip=vm2/private.img <"$file" | grep -q 'unpacked=0' || fail "$file: nothing is skipped"
+    ./readarchive skip=vm2/private.img <"$file" | grep 'unpacked=0' >/dev/null || fail "$file: nothing is skipped"
 done
 # those of whole hosts are read to their end; what becomes of them there, the tests of restores look at
 for file in "$golden"/*host*.qbk; do

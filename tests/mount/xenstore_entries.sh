@@ -37,8 +37,8 @@ meminfo-writer" "$(xenstore-list "/local/domain/$id/qubes-service" | sort)"
 ! xenstore-exists "/local/domain/$id/qubes-netvm-network" || fail "an AppVM offers a network"
 # permissions as a guest meets them
 same "read by the guest" 10.137.2.5 "$(xenstore-ls -p "/local/domain/$id" | sed -n 's/^qubes-ip = "\(.*\)".*/\1/p')"
-xenstore-ls -p "/local/domain/$id" | grep -q "^qubes-ip = .*(n0,r$id)" || fail "qubes-ip: $(xenstore-ls -p "/local/domain/$id")"
-xenstore-ls -p "/local/domain/$id" | grep -q "^qubes-block-devices = .*(n$id)" || fail "the guest can't offer devices"
+xenstore-ls -p "/local/domain/$id" | grep "^qubes-ip = .*(n0,r$id)" >/dev/null || fail "qubes-ip: $(xenstore-ls -p "/local/domain/$id")"
+xenstore-ls -p "/local/domain/$id" | grep "^qubes-block-devices = .*(n$id)" >/dev/null || fail "the guest can't offer devices"
 
 id=$(cat "$P/vms/sys-firewall/xid")
 entries name=sys-firewall qubes-vm-type=ProxyVM qubes-netvm-gateway=10.137.2.1 qubes-netvm-network=10.137.2.0 \
