@@ -9,11 +9,14 @@
 
 #define WRITE_PATIENCE_NS (15 * 1000000000ull)
 #define NAME_PATIENCE_NS  (5 * 1000000000ull)
+/* Programs expect no EINTR of an open or stat that a disk answers at once, whatever signals they use. */
+#define INTERRUPT_PATIENCE_NS 1000000000ull
 
 struct wait {
     struct wait *next;
     uint64_t number;
     uint64_t deadline; /* clock_monotonic_ns; 0: none */
+    int late;          /* the errno to answer with then */
     fuse_req_t request;
     struct fs *fs;
     struct node *node; /* one reference */
@@ -90,6 +93,11 @@ static void interrupted(fuse_req_t request, void *cookie)
     if (place && (*place)->handle && !(*place)->arming) {
         (*place)->interrupted = true;
         reader = handle_ref((*place)->handle);
+    } else if (place && (*place)->kind == WAIT_OTHER) {
+        if ((*place)->deadline == 0)
+            (*place)->deadline = clock_monotonic_ns() + INTERRUPT_PATIENCE_NS;
+        (*place)->late = EINTR;
+        pthread_cond_signal(&fs->waits.moved);
     } else if (place) {
         wait = unlink_wait(place, EINTR);
     }
@@ -113,7 +121,12 @@ uint64_t waits_add(struct fs *fs, fuse_req_t request, struct node *node, enum wa
         fuse_reply_err(request, ENOMEM);
         return 0;
     }
-    *wait = (struct wait){.request = request, .fs = fs, .node = node, .kind = kind, .arming = true};
+    *wait = (struct wait){.request = request,
+                          .fs = fs,
+                          .node = node,
+                          .kind = kind,
+                          .arming = true,
+                          .late = EINPROGRESS};
     if (kind == WAIT_WRITE)
         wait->deadline = clock_monotonic_ns() + WRITE_PATIENCE_NS;
     else if (kind == WAIT_NAME)
@@ -221,7 +234,7 @@ static void *clock_thread(void *cookie)
             if ((*place)->deadline == 0)
                 continue;
             if ((*place)->deadline <= now) {
-                late = unlink_wait(place, EINPROGRESS);
+                late = unlink_wait(place, (*place)->late);
                 break;
             }
             if ((*place)->deadline < next)
@@ -229,7 +242,7 @@ static void *clock_thread(void *cookie)
         }
         if (late) {
             pthread_mutex_unlock(&waits->lock);
-            answer(late, EINPROGRESS);
+            answer(late, late->late);
             pthread_mutex_lock(&waits->lock);
             continue;
         }
