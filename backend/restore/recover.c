@@ -13,19 +13,11 @@
 
 #define LOCK_SECONDS 15
 
-static const struct catalogue_entry *find_entry(const struct catalogue *catalogue, const char *name)
-{
-    for (size_t i = 0; i < catalogue->entry_count; i++)
-        if (strcmp(catalogue->entries[i]->name, name) == 0)
-            return catalogue->entries[i];
-    return NULL;
-}
-
 /* One VM is enough: they are saved together, and others may have removed some since. */
 static bool holds_one(const struct catalogue *catalogue, const struct staging *staging)
 {
     for (size_t i = 0; i < staging->vm_count; i++) {
-        const struct catalogue_entry *entry = find_entry(catalogue, staging->vms[i].name);
+        const struct catalogue_entry *entry = catalogue_find(catalogue, staging->vms[i].name);
 
         if (entry && strcmp(entry->uuid, staging->vms[i].uuid) == 0)
             return true;

@@ -267,6 +267,22 @@ catalogue_set() {
     catalogue set "$1" "$2" "$3"
 }
 
+# --- qubesd ---
+
+# begin_qubesd: a socket that answers where a running qubesd's is; end_qubesd ends it
+begin_qubesd() {
+    mkdir -p "$HOST/var/run"
+    /usr/bin/python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(flush=True); time.sleep(100)' \
+        "$HOST/var/run/qubesd.sock" >"$TEST_TMP/listens" &
+    qubesd=$!
+    cleanup_fn end_qubesd
+    until_true 60 test -s "$TEST_TMP/listens"
+}
+end_qubesd() {
+    kill $qubesd 2>/dev/null || true
+}
+
 # --- inotify ---
 # A watch's events are lines like `CREATE,ISDIR vms/new` or `MODIFY vms/work/state`, with paths below
 # $P, in $TEST_TMP/watch.NAME.

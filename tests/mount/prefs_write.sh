@@ -77,16 +77,7 @@ echo 700 >"$work/prefs/memory"
 grep -q 'memory="700"' "$HOST/elsewhere.xml" || fail "not saved through the link"
 
 # a running qubesd owns it
-mkdir -p "$HOST/var/run"
-/usr/bin/python3 -c 'import socket, sys, time
-s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(flush=True); time.sleep(100)' \
-    "$HOST/var/run/qubesd.sock" >"$TEST_TMP/listens" &
-qubesd=$!
-end_qubesd() {
-    kill $qubesd 2>/dev/null || true
-}
-cleanup_fn end_qubesd
-until_true 60 test -s "$TEST_TMP/listens"
+begin_qubesd
 expect_errno EROFS write "$work/prefs/memory" 800
 expect_error "$work/error" 'prefs/memory: .*belongs to the qubesd that runs here'
 expect_errno EROFS write "$work/services/cups" 0

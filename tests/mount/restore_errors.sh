@@ -192,16 +192,7 @@ expect_untouched "$before"
 grep -q '^# work: left out: ' "$plan/contents" || fail "$(cat "$plan/contents")"
 
 : "--- a catalogue that a running qubesd has in its memory"
-mkdir -p "$HOST/var/run"
-/usr/bin/python3 -c 'import socket, sys, time
-s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(flush=True); time.sleep(100)' \
-    "$HOST/var/run/qubesd.sock" >"$TEST_TMP/listens" &
-qubesd=$!
-end_qubesd() {
-    kill $qubesd 2>/dev/null || true
-}
-cleanup_fn end_qubesd
-until_true 60 test -s "$TEST_TMP/listens"
+begin_qubesd
 echo rename >"$plan/conflict"
 before=$(disk_state)
 status=0
